@@ -237,10 +237,44 @@ class Reference:
     def logprobs(self, ids, keep=None):
         return log_softmax(self.logits(ids, keep))
 
-    def choice_score(self, prompt, choice):
-        """Summed log-probability of choice tokens after prompt tokens."""
-        logp = self.logprobs(prompt + choice, len(choice) + 1)
-        return float(sum(np.float64(logp[i, t]) for i, t in enumerate(choice)))
+    def scores(self, prompts, choices):
+        """Summed log-probabilities, a row of choices for each prompt.
+
+        A prompt is tokenised as one string and a choice apart from it.  The
+        tokens that all prompts begin with are run once.
+        """
+        import torch
+        ids = [self.tokenize(prompt) for prompt in prompts]
+        tails = [self.tokenize(choice) for choice in choices]
+        common = len(os.path.commonprefix(ids)) if len(ids) > 1 else 0
+        common = min(common, min(map(len, ids)) - 1)
+        table = []
+        with torch.inference_mode():
+            past = None
+            if common:
+                past = self.model(torch.tensor([ids[0][:common]]),
+                                  logits_to_keep=1, use_cache=True).past_key_values
+            for tokens in ids:
+                out = self.model(torch.tensor([tokens[common:]]), use_cache=True,
+                                 past_key_values=past, logits_to_keep=1)
+                past = out.past_key_values
+                first = log_softmax(out.logits[0, -1].numpy())
+                row = []
+                for tail in tails:
+                    score = first[tail[0]]
+                    if len(tail) > 1:
+                        out = self.model(torch.tensor([tail[:-1]]),
+                                         past_key_values=past, use_cache=True)
+                        logp = log_softmax(out.logits[0].numpy())
+                        score += sum(logp[i, t] for i, t in enumerate(tail[1:]))
+                        past.crop(1 - len(tail))
+                    row.append(float(score))
+                table.append(row)
+                if common:
+                    past.crop(common - len(tokens))
+                else:
+                    past = None
+        return table
 
     def greedy(self, ids, steps, forced=None):
         """Greedy tokens and, at each step, best minus second-best logit."""
