@@ -42,12 +42,15 @@ typedef struct nnr__mat {
 } nnr__mat;
 
 /* Rows of activations as int8 codes in blocks of 32 along k.
- *   d    = max|x| / 127 over the block (0 if all zero)
- *   hi   = round to nearest even of x / d, as x * (1/d)   in -127..127
- *   lo   = round to nearest even of (x * (1/d) - hi) * 254, in -127..127
+ *   d    = max|x| / 127 over the block
+ *   t    = x * (127 / max|x|)
+ *   hi   = round to nearest even of t                 in -127..127
+ *   lo   = round to nearest even of (t - hi) * 254,   in -127..127
  * One-term value: d * hi.  Two-term value: d * (hi + lo / 254).
  *   sum1 = d * sum(hi)             (float of an exact integer, times d)
- *   sum2 = (d/254) * (254 sum(hi) + sum(lo))
+ *   sum2 = (d * (1/254f)) * (254 sum(hi) + sum(lo))
+ * A block with max|x| < 2^-100 counts as zero: d = 0, codes 0.  A block
+ * with an inf or NaN has codes 0 and d = NaN, so that it surfaces.
  * Layout: row r starts at hi + r*ld, d + r*(ld/32), ...; ld = cols. */
 typedef struct nnr__codes {
 	int8_t *hi, *lo;
@@ -65,7 +68,13 @@ typedef struct nnr__codes {
  * A page holds, for one layer and key/value head,
  *   kt [dim][64]  keys transposed        v [64][dim]  values
  * For row r (position pos0 + r) and head h of `heads`:
- *   o = softmax(scale * q . k) v over positions 0 .. pos0 + r. */
+ *   o = softmax(scale * q . k) v over positions 0 .. pos0 + r.
+ * dim is a multiple of 16, at most 256.  A page's slots after the row's
+ * position are never used, whatever they hold.  Per page, with its keys j:
+ *   s_j = scale * chain over d of fma(q_d, k_jd);  m' = max(m, s_j);
+ *   p_j = exp(s_j - m');  alpha = exp(m - m');
+ *   l = fma(l, alpha, sum16(p));  o_d = o_d alpha, then fma(p_j, v_jd).
+ * In the end o * (1 / l). */
 typedef struct nnr__attn {
 	const float *q;		/* row r, head h: q + r*ldq + h*dim */
 	float *o;		/* the same layout with ldo */
@@ -85,9 +94,10 @@ typedef struct nnr__kernels {
 		       float *dst);
 	/* y[m][n] = sum_k x[m][k] W[n][k] (+ y[m][n] if add), fp32 on
 	 * dequantised weights, for n0 <= n < n1 and `rows` rows of x.
-	 * Each weight is rounded once: Q4_1 fma(d,q,m), Q4_0 d*(q-8),
-	 * Q8_0 d*q, with d and m converted from f16.  n0 a multiple of 16.
-	 * y points at column 0 of row 0. */
+	 * Each weight is rounded once: Q4_1 fma(d,q,m), Q4_0 fma(d,q,-8d),
+	 * Q8_0 d*q, with d and m converted from f16.  n0 and n1 multiples
+	 * of 16.  y points at column 0 of row 0.  With add, y + the chain
+	 * (which always starts at 0). */
 	void (*linear)(const nnr__mat *w, int n0, int n1, const float *x,
 		       size_t ldx, int rows, float *y, size_t ldy, bool add,
 		       void *scratch);
@@ -107,16 +117,18 @@ typedef struct nnr__kernels {
 	void (*rmsnorm)(const float *x, const float *w, int n, float eps,
 			float *y);
 	/* Rotates adjacent pairs of `heads` heads of dim values in place;
-	 * cs holds dim/2 pairs (cos, sin). */
+	 * cs holds dim/2 pairs (cos, sin).  Per pair (a, b):
+	 * fma(a, cos, -(b sin)), fma(b, cos, a sin). */
 	void (*rope)(float *x, int heads, int dim, const float *cs);
-	/* y = g / (1 + exp(-g)) * u */
+	/* y = (g / (1 + exp(-g))) * u */
 	void (*swiglu)(const float *g, const float *u, int n, float *y);
 	void (*attention)(const nnr__attn *a, void *scratch);
 	/* log(sum(exp(x))) of n values, and the largest value's index. */
 	float (*logsumexp)(const float *x, int n, int *argmax);
 } nnr__kernels;
 
-/* Bytes of scratch a thread needs for any call with K <= cols. */
+/* Bytes of scratch, 64-byte aligned, a thread needs for any call with
+ * K <= cols. */
 size_t nnr__kernel_scratch(int cols);
 
 /* The best table this CPU runs, lowered by NNR_CPU=generic|avx2|avx512.

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which kernels this CPU runs.  Decided by feature flags, never by model;
+ * NNR_CPU lowers the choice.
+ */
+#include "isa.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define TABLE(isa, feats) { \
+	.name = #isa, .features = feats, \
+	.unpack = nnr__unpack_##isa, .linear = nnr__linear_##isa, \
+	.linear_i8 = nnr__linear_i8_##isa, .encode = nnr__encode_##isa, \
+	.rmsnorm = nnr__rmsnorm_##isa, .rope = nnr__rope_##isa, \
+	.swiglu = nnr__swiglu_##isa, .attention = nnr__attention_##isa, \
+	.logsumexp = nnr__logsumexp_##isa, \
+}
+
+static const nnr__kernels tables[] = {	/* best last */
+	TABLE(generic, "C"),
+};
+#define TABLES (sizeof tables / sizeof tables[0])
+
+const char *const nnr__kernel_names[] = { "generic", NULL };
+
+size_t nnr__kernel_scratch(int cols)
+{
+	return (size_t)cols * 4;
+}
+
+static bool runs(const char *name)
+{
+	return strcmp(name, "generic") == 0;
+}
+
+const nnr__kernels *nnr__kernels_named(const char *name)
+{
+	for (size_t i = 0; i < TABLES; i++)
+		if (strcmp(tables[i].name, name) == 0)
+			return runs(name) ? &tables[i] : NULL;
+	return NULL;
+}
+
+const nnr__kernels *nnr__kernels_best(void)
+{
+	const char *want = getenv("NNR_CPU");
+
+	if (want && *want)
+		return nnr__kernels_named(want);
+	for (size_t i = TABLES; i-- > 1; )
+		if (runs(tables[i].name))
+			return &tables[i];
+	return &tables[0];
+}
+
+/* ---- features, for records ---- */
+
+static char features[160];
+static pthread_once_t features_once = PTHREAD_ONCE_INIT;
+
+static void feature(bool have, const char *name)
+{
+	if (!have)
+		return;
+	if (features[0])
+		strcat(features, " ");
+	strcat(features, name);
+}
+
+static void features_find(void)
+{
+#if NNR__X86
+#define FEATURE(f) feature(__builtin_cpu_supports(f), f)
+	__builtin_cpu_init();
+	FEATURE("avx2");
+	FEATURE("fma");
+	FEATURE("f16c");
+	FEATURE("avx512f");
+	FEATURE("avx512bw");
+	FEATURE("avx512vl");
+	FEATURE("avx512dq");
+	FEATURE("avx512vnni");
+	FEATURE("avx512bf16");
+#undef FEATURE
+#endif
+}
+
+const char *nnr__cpu_features(void)
+{
+	pthread_once(&features_once, features_find);
+	return features;
+}
