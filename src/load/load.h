@@ -25,7 +25,8 @@ typedef struct nnr__gkv {
 	nnr__gtype type;
 	nnr__gtype elem;	/* arrays */
 	uint64_t count;		/* arrays */
-	const uint8_t *raw;	/* value, or first element, in the file */
+	const uint8_t *raw;	/* value as stored (a string: u64 length
+				   first), or an array's first element */
 	size_t raw_bytes;	/* checked to lie in the file */
 } nnr__gkv;
 
@@ -40,7 +41,7 @@ typedef struct nnr__tensor {
 } nnr__tensor;
 
 typedef struct nnr__gguf {
-	char *path;
+	char *path;		/* NULL: parsed from the caller's memory */
 	nnr__map map;
 	uint32_t version;
 	nnr__gkv *kv;
@@ -54,9 +55,18 @@ typedef struct nnr__gguf {
 /* Maps and checks the whole header: every count, string, dimension product
  * and offset is bounded by the file before it is used. */
 int nnr__gguf_open(nnr__gguf **g, const char *path, nnr_error *err);
+/* The same on bytes in memory (at least 8-aligned), which stay the caller's
+ * and must outlive *g.  For tests and fuzzing. */
+int nnr__gguf_parse(nnr__gguf **g, const void *data, size_t size,
+		    nnr_error *err);
 void nnr__gguf_close(nnr__gguf *g);
 const nnr__gkv *nnr__gguf_kv(const nnr__gguf *g, const char *key);
 const nnr__tensor *nnr__gguf_tensor(const nnr__gguf *g, const char *name);
+/* Name of a ggml tensor type id ("Q4_K"), or NULL. */
+const char *nnr__ggml_type_name(uint32_t id);
+/* Copies s for a message: what does not print becomes '?', a long one ends
+ * in "...".  Returns out. */
+const char *nnr__show(nnr__str s, char *out, size_t cap);
 /* Typed reads: 1 found, 0 absent, negative when the type does not fit. */
 int nnr__gguf_uint(const nnr__gguf *g, const char *key, uint64_t *v,
 		   nnr_error *err);
@@ -84,6 +94,7 @@ typedef struct nnr__backbone {
 	uint64_t parameters;
 	nnr__mat embed, head;
 	nnr__graph *graph;		/* tokens -> features */
+	nnr__arena arena;		/* the graph's matrices, site names */
 } nnr__backbone;
 
 /* One architecture. */
@@ -94,6 +105,15 @@ typedef struct nnr__arch {
 
 int nnr__backbone_open(nnr__backbone **b, const char *path, nnr_error *err);
 void nnr__backbone_close(nnr__backbone *b);
+/* The same on a parsed file, which *b owns from here on, whatever happens;
+ * hash stays empty. */
+int nnr__backbone_new(nnr__backbone **b, nnr__gguf *file, nnr_error *err);
+/* The node at a site, or 0.  Sites: "embed", "block.N.in" (the residual
+ * stream), "block.N.attn" (after attention is added), "block.N.out",
+ * "features".  block.0.in is embed, and block.N.out is block.N+1.in. */
+nnr__id nnr__backbone_site(const nnr__backbone *b, const char *site);
+/* What `model info` prints: one JSON object, malloc'd; NULL: no memory. */
+char *nnr__backbone_info(const nnr__backbone *b);
 
 /* SHA-256 of the model file, from the cache when (device, inode, size,
  * mtime, ctime) are unchanged and verify is false. */
