@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec_ops.c: one runner per op, on any block of rows and columns.
+ *
+ * A block is rows r0..r1 and columns c0..c1 of the output; an op that works
+ * row by row ignores the columns.  After a block is done its codes are made
+ * if a product will read them.
+ */
+#include "graph/graph_int.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct block {
+	const nnr__step_of *step;
+	const nnr__node *node;
+	int r0, r1, c0, c1, id;
+} block;
+
+static const nnr__slot *slot_of(const nnr__exec *e, nnr__id n)
+{
+	return &e->plan.slot[e->plan.slot_of[n]];
+}
+
+static float *row(const nnr__slot *s, int r)
+{
+	return s->rows + (size_t)r * (size_t)s->cols;
+}
+
+static void encode(const nnr__exec *e, nnr__id n, int r0, int r1, int c0,
+		   int c1)
+{
+	const nnr__slot *s = slot_of(e, n);
+
+	if (!e->plan.encode[n])
+		return;
+	for (int r = r0; r < r1; r++)
+		e->k->encode(row(s, r) + c0, c1 - c0, &s->codes, r, c0);
+}
+
+static int position_row(const nnr__exec *e, const nnr__node *n, int r)
+{
+	return n->extent == NNR__WANTED ? e->chunk->want[r] : r;
+}
+
+static void do_embed(const nnr__exec *e, const block *b)
+{
+	const nnr__mat *m = b->node->mat;
+	const nnr__slot *y = slot_of(e, b->step->id);
+
+	for (int r = b->r0; r < b->r1; r++)
+		e->k->unpack(m->type, m->data + (size_t)e->chunk->token[r] *
+			     m->row_bytes, m->cols, row(y, r));
+}
+
+static void do_rmsnorm(const nnr__exec *e, const block *b)
+{
+	const nnr__slot *x = slot_of(e, b->node->src[0]);
+	const nnr__slot *y = slot_of(e, b->step->id);
+
+	for (int r = b->r0; r < b->r1; r++)
+		e->k->rmsnorm(row(x, r), b->node->vec, x->cols, b->node->eps,
+			      row(y, r));
+}
+
+static void do_linear(const nnr__exec *e, const block *b)
+{
+	nnr__id id = b->step->id;
+	const nnr__node *n = b->node;
+	const nnr__slot *x = slot_of(e, n->src[0]), *y = slot_of(e, id);
+	const nnr__slot *res = n->src[1] ? slot_of(e, n->src[1]) : NULL;
+	nnr__product p = {
+		.k = e->k, .w = n->mat, .tail = &e->plan.tail[id],
+		.terms = e->plan.terms[id], .codes = &x->codes,
+		.row0 = b->r0, .x = row(x, b->r0), .ldx = (size_t)x->cols,
+		.y = row(y, b->r0), .ldy = (size_t)y->cols,
+		.rows = b->r1 - b->r0, .add = res != NULL,
+		.scratch = e->scratch + (size_t)b->id * e->scratch_each,
+	};
+
+	if (res && res != y)
+		for (int r = b->r0; r < b->r1; r++)
+			memcpy(row(y, r) + b->c0, row(res, r) + b->c0,
+			       (size_t)(b->c1 - b->c0) * sizeof(float));
+	nnr__product_run(&p, b->c0, b->c1);
+}
+
+static void do_rope(const nnr__exec *e, const block *b)
+{
+	const nnr__slot *x = slot_of(e, b->node->src[0]);
+	const nnr__slot *y = slot_of(e, b->step->id);
+
+	for (int r = b->r0; r < b->r1; r++) {
+		size_t at = (size_t)position_row(e, b->node, r) *
+			    (size_t)b->node->dim;
+
+		if (x != y)
+			memcpy(row(y, r), row(x, r),
+			       (size_t)x->cols * sizeof(float));
+		e->k->rope(row(y, r), b->node->heads, b->node->dim,
+			   e->cs + at);
+	}
+}
+
+static void do_swiglu(const nnr__exec *e, const block *b)
+{
+	const nnr__slot *g = slot_of(e, b->node->src[0]);
+	const nnr__slot *u = slot_of(e, b->node->src[1]);
+	const nnr__slot *y = slot_of(e, b->step->id);
+
+	for (int r = b->r0; r < b->r1; r++)
+		e->k->swiglu(row(g, r) + b->c0, row(u, r) + b->c0,
+			     b->c1 - b->c0, row(y, r) + b->c0);
+}
+
+static void do_wanted(const nnr__exec *e, const block *b)
+{
+	const nnr__slot *x = slot_of(e, b->node->src[0]);
+	const nnr__slot *y = slot_of(e, b->step->id);
+
+	for (int r = b->r0; r < b->r1; r++)
+		memcpy(row(y, r), row(x, e->chunk->want[r]),
+		       (size_t)x->cols * sizeof(float));
+}
+
+static void do_store(const nnr__exec *e, const block *b)
+{
+	const nnr__node *n = b->node;
+	const nnr__slot *k = slot_of(e, n->src[1]);
+	const nnr__slot *v = slot_of(e, n->src[2]);
+	size_t dim = (size_t)n->dim;
+
+	for (int r = b->r0; r < b->r1; r++) {
+		int page = e->pos[r] / NNR__PAGE, at = e->pos[r] % NNR__PAGE;
+
+		for (int h = 0; h < n->kv_heads; h++) {
+			const float *src = row(k, r) + (size_t)h * dim;
+			float *kt = nnr__seq_keys(e->seq[r], page, n->layer,
+						  h);
+
+			for (size_t d = 0; d < dim; d++)
+				kt[d * NNR__PAGE + (size_t)at] = src[d];
+			memcpy(kt + dim * NNR__PAGE + (size_t)at * dim,
+			       row(v, r) + (size_t)h * dim,
+			       dim * sizeof(float));
+		}
+	}
+}
+
+/* ---- attention jobs ---- */
+
+static void attend(const nnr__exec *e, const nnr__node *n, nnr__id id,
+		   const nnr__job *j, int thread)
+{
+	const nnr__slot *q = slot_of(e, n->src[0]), *o = slot_of(e, id);
+	int group = n->heads / n->kv_heads, cols = group * n->dim;
+	int c0 = j->head * cols;
+	int pages = (j->pos0 + j->rows + NNR__PAGE - 1) / NNR__PAGE;
+	const float **kt = e->page_ptr +
+			   (size_t)thread * 2 * (size_t)e->max_pages;
+	const float **v = kt + e->max_pages;
+	nnr__attn a = {
+		.q = row(q, j->row) + c0, .o = row(o, j->row) + c0,
+		.ldq = (size_t)q->cols, .ldo = (size_t)o->cols,
+		.rows = j->rows, .heads = group, .dim = n->dim,
+		.pos0 = j->pos0, .scale = 1.0f / sqrtf((float)n->dim),
+		.kt = kt, .v = v,
+	};
+
+	for (int i = 0; i < pages; i++) {
+		kt[i] = nnr__seq_keys(j->seq, i, n->layer, j->head);
+		v[i] = kt[i] + (size_t)n->dim * NNR__PAGE;
+	}
+	e->k->attention(&a, e->scratch + (size_t)thread * e->scratch_each);
+	encode(e, id, j->row, j->row + j->rows, c0, c0 + cols);
+}
+
+static void do_jobs(nnr__exec *e, const nnr__step_of *s, int thread)
+{
+	const nnr__node *n = &e->g->node[s->id];
+	const nnr__jobs *jobs = &e->jobs[n->extent];
+	atomic_int *next = &e->next_job[n->layer];
+	int i;
+
+	while ((i = atomic_fetch_add_explicit(next, 1,
+					      memory_order_relaxed)) <
+	       jobs->n)
+		attend(e, n, s->id, &jobs->job[i], thread);
+}
+
+/* ---- dispatch ---- */
+
+static void run_block(const nnr__exec *e, const block *b)
+{
+	if (b->r0 >= b->r1 || b->c0 >= b->c1)
+		return;
+	if (b->step->work == NNR__W_STORE) {
+		do_store(e, b);
+		return;
+	}
+	switch (b->node->op) {
+	case NNR__OP_EMBED: do_embed(e, b); break;
+	case NNR__OP_RMSNORM: do_rmsnorm(e, b); break;
+	case NNR__OP_LINEAR: do_linear(e, b); break;
+	case NNR__OP_ROPE: do_rope(e, b); break;
+	case NNR__OP_SWIGLU: do_swiglu(e, b); break;
+	case NNR__OP_WANTED: do_wanted(e, b); break;
+	default: break;		/* jobs have no blocks */
+	}
+	encode(e, b->step->id, b->r0, b->r1, b->c0, b->c1);
+}
+
+void nnr__step_rows(nnr__exec *e, const nnr__step_of *s, int r0, int r1,
+		    int id)
+{
+	const nnr__node *n = &e->g->node[s->id];
+
+	if (s->split == NNR__S_JOBS)
+		do_jobs(e, s, id);
+	else
+		run_block(e, &(block){ s, n, r0, r1, 0, n->cols, id });
+}
+
+void nnr__col_part(int n, int id, int threads, int *c0, int *c1)
+{
+	int units = (n + 31) / 32;
+
+	*c0 = units * id / threads * 32;
+	*c1 = units * (id + 1) / threads * 32;
+	if (*c1 > n)
+		*c1 = n;
+}
+
+void nnr__step_cols(nnr__exec *e, const nnr__step_of *s, int id)
+{
+	const nnr__node *n = &e->g->node[s->id];
+	int rows = e->rows[s->extent], c0, c1;
+
+	if (s->split == NNR__S_JOBS) {
+		do_jobs(e, s, id);
+	} else if (s->split == NNR__S_ROWS || s->split == NNR__S_GATHER) {
+		run_block(e, &(block){ s, n, rows * id / e->threads,
+				       rows * (id + 1) / e->threads, 0,
+				       n->cols, id });
+	} else {
+		nnr__col_part(n->cols, id, e->threads, &c0, &c1);
+		run_block(e, &(block){ s, n, 0, rows, c0, c1, id });
+	}
+}

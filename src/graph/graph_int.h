@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * graph_int.h: what the files of this folder share.
+ */
+#ifndef NNR_GRAPH_INT_H
+#define NNR_GRAPH_INT_H
+
+#include <stdatomic.h>
+
+#include "graph/graph.h"
+
+/* ---- store ---- */
+typedef struct nnr__page nnr__page;
+struct nnr__seq {
+	nnr__store *store;
+	nnr__page **page;
+	int pages, len;
+	size_t cap;
+};
+size_t nnr__store_page_bytes(const nnr__store *s);
+/* Pages for n more positions, owned by q; false: no memory or over budget. */
+bool nnr__seq_reserve(nnr__seq *q, int n);
+/* kt[dim][64] of a page; v[64][dim] follows it. */
+float *nnr__seq_keys(const nnr__seq *q, int page, int layer, int head);
+
+/* ---- products with any number of rows in W (product.c) ----
+ * Kernels take columns in sixteens.  The last N mod 16 rows of W are kept as
+ * a copy padded with zeros. */
+typedef struct nnr__tail {
+	nnr__mat mat;		/* 16 rows; mat.data NULL: not needed */
+	int used, at;		/* rows that count; first column */
+} nnr__tail;
+int nnr__tail_make(nnr__tail *t, const nnr__mat *w, nnr_error *err);
+void nnr__tail_release(nnr__tail *t);
+
+typedef struct nnr__product {
+	const nnr__kernels *k;
+	const nnr__mat *w;
+	const nnr__tail *tail;
+	int terms;		/* 0: x, 1 or 2: codes */
+	const nnr__codes *codes;
+	int row0;		/* of the codes */
+	const float *x;
+	size_t ldx, ldy;
+	float *y;		/* row of the first row at hand */
+	int rows;
+	bool add;
+	void *scratch;
+} nnr__product;
+void nnr__product_run(const nnr__product *p, int c0, int c1);
+
+/* ---- plan: where every node's rows lie, and what runs in what order ---- */
+typedef enum {
+	NNR__S_ROWS,	/* works row by row: any split of rows will do */
+	NNR__S_COLS,	/* linear: any split of rows or columns */
+	NNR__S_ALIGNED,	/* column j needs column j of its sources only */
+	NNR__S_GATHER,	/* reads rows another thread may have written */
+	NNR__S_JOBS	/* takes attention jobs from a counter */
+} nnr__split;
+
+typedef enum { NNR__W_NODE, NNR__W_STORE } nnr__work;
+
+/* One thing to run.  Attention is two: store rows, then attend. */
+typedef struct nnr__step_of {
+	nnr__id id;
+	nnr__work work;
+	nnr__extent extent;	/* of the rows it works on */
+	nnr__split split;
+	bool barrier_rows;	/* wait before it when rows are split */
+	bool barrier_cols;	/* wait before it when columns are split */
+} nnr__step_of;
+
+typedef struct nnr__slot {
+	int cols;
+	nnr__extent extent;
+	bool coded;		/* holds int8 codes as well */
+	float *rows;		/* [max_rows][cols] */
+	nnr__codes codes;
+} nnr__slot;
+
+typedef struct nnr__plan {
+	int *slot_of;		/* node -> slot */
+	int *terms;		/* LINEAR: 0 fp32, 1 or 2 terms of codes */
+	nnr__tail *tail;	/* LINEAR: see below */
+	bool *encode;		/* node: its consumers read codes */
+	nnr__slot *slot;
+	int slots;
+	nnr__step_of *step;
+	int steps;
+	int max_cols;		/* widest k of a linear */
+	int nodes;
+} nnr__plan;
+
+int nnr__plan_make(nnr__plan *p, const nnr__graph *g, nnr_precision mode,
+		   nnr_error *err);
+void nnr__plan_release(nnr__plan *p);
+/* Terms of codes for a product with w: 0 when it runs in fp32. */
+int nnr__terms(const nnr__mat *w, nnr_precision mode, bool tender);
+
+/* Carves the slots for max_rows out of one allocation. */
+typedef struct nnr__bump { char *p; size_t used; } nnr__bump;
+void *nnr__bump_take(nnr__bump *b, size_t bytes);	/* b->p NULL: counts */
+void nnr__codes_carve(nnr__bump *b, nnr__codes *c, int rows, int cols);
+
+/* ---- executor ---- */
+typedef struct nnr__job {	/* attention: a tile of rows, one kv head */
+	const nnr__seq *seq;
+	int row, rows, pos0, head;
+} nnr__job;
+
+typedef struct nnr__jobs {
+	nnr__job *job;
+	int n;
+} nnr__jobs;
+
+#define NNR__HEAD_ROWS 32
+
+struct nnr__exec {
+	const nnr__graph *g;
+	nnr__pool *pool;
+	const nnr__kernels *k;
+	nnr_precision mode;
+	int threads, max_rows, max_pages;
+	nnr__plan plan;
+	void *arena;
+	size_t arena_bytes;
+	/* per thread */
+	char *scratch;
+	size_t scratch_each;
+	const float **page_ptr;		/* [threads][2][max_pages] */
+	/* the chunk at hand */
+	const nnr__chunk *chunk;
+	int rows[2];			/* by extent */
+	int *pos;			/* [max_rows] position of a row */
+	nnr__seq **seq;			/* [max_rows] its sequence */
+	float *cs;			/* rope pairs, [max_rows][dim] */
+	const float *rope_inv;
+	int rope_dim;
+	nnr__jobs jobs[2];
+	atomic_int *next_job;		/* [layers] */
+	/* head: up to NNR__HEAD_ROWS rows of features at a time */
+	nnr__codes head_codes;
+	nnr__tail head_tail;
+	const nnr__mat *head_of;	/* the matrix the tail is of */
+	float *logits;			/* made on first use, for logz */
+	size_t logits_n;
+};
+
+/* Runs one step on rows r0..r1 (all columns). */
+void nnr__step_rows(nnr__exec *e, const nnr__step_of *s, int r0, int r1,
+		    int id);
+/* Runs one step split over columns, or jobs, for thread id. */
+void nnr__step_cols(nnr__exec *e, const nnr__step_of *s, int id);
+/* Thread id's part of n columns, in multiples of 32. */
+void nnr__col_part(int n, int id, int threads, int *c0, int *c1);
+
+#endif
