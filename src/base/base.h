@@ -89,12 +89,13 @@ char *nnr__buf_take(nnr__buf *b);
 
 /* ---- memory (mem.c) ---- */
 void *nnr__calloc(size_t n, size_t size);	/* NULL on overflow or none */
-void *nnr__aligned(size_t bytes);		/* 64-byte aligned, not zeroed;
-						   free with nnr__aligned_free */
+/* 64-byte aligned, not zeroed; free with nnr__aligned_free. */
+void *nnr__aligned(size_t bytes);
 void nnr__aligned_free(void *p);
 char *nnr__strdup(const char *s);
 char *nnr__strndup(const char *s, size_t n);
-/* Grows *p (elements of size) so that index n is valid; false if no memory. */
+/* Grows *p (elements of size) so that index n is valid; the new ones are
+ * zero.  False if there is no memory. */
 bool nnr__grow(void *p, size_t *cap, size_t n, size_t size);
 
 /* A bump allocator for many small things with one lifetime (arena.c). */
@@ -117,7 +118,9 @@ void nnr__map_close(nnr__map *m);
 /* Reads a whole file of at most max bytes; "-" is stdin. */
 int nnr__file_read(nnr__buf *out, const char *path, size_t max,
 		   nnr_error *err);
-/* Writes path.tmp.<pid>, fsyncs, renames; on failure path is untouched. */
+/* Writes path.tmp.<pid>, fsyncs, renames; on failure path is untouched.  What
+ * a link points to is replaced, not the link; a device or pipe is written to
+ * in place. */
 int nnr__file_write(const char *path, const void *data, size_t n,
 		    nnr_error *err);
 /* The same for several pieces, in order. */
@@ -125,13 +128,15 @@ typedef struct { const void *data; size_t size; } nnr__piece;
 int nnr__file_write_pieces(const char *path, const nnr__piece *piece, int n,
 			   nnr_error *err);
 bool nnr__file_exists(const char *path);
+/* Makes the folders of path that are missing, for the user only (0700). */
 int nnr__mkdirs(const char *path, nnr_error *err);
-/* dir-of(base)/rel, or rel when it is absolute; malloc'd. */
+/* dir/rel, or rel when it is absolute; malloc'd. */
 char *nnr__path_join(const char *dir, const char *rel);
 char *nnr__path_dir(const char *path);		/* malloc'd; "." if none */
-/* $NNR_CACHE, or $XDG_CACHE_HOME/nnr, or ~/.cache/nnr (malloc'd). */
+/* $NNR_CACHE, or $XDG_CACHE_HOME/nnr, or ~/.cache/nnr (malloc'd); NULL
+ * without a home. */
 char *nnr__cache_dir(void);
-/* $NNR_CONFIG, or $XDG_CONFIG_HOME/nnr, or ~/.config/nnr (malloc'd). */
+/* $NNR_CONFIG, or $XDG_CONFIG_HOME/nnr, or ~/.config/nnr (the same). */
 char *nnr__config_dir(void);
 double nnr__now(void);				/* monotonic seconds */
 size_t nnr__peak_rss(void);			/* bytes */
@@ -153,7 +158,7 @@ int nnr__pool_new(nnr__pool **p, int threads, nnr_error *err);
 void nnr__pool_free(nnr__pool *p);
 int nnr__pool_threads(const nnr__pool *p);
 /* Runs fn(ctx, id) for id 0..threads-1, id 0 on the caller; returns when all
- * have.  Workers spin briefly, then sleep. */
+ * have.  Workers spin briefly, then sleep.  fn must not call it. */
 void nnr__pool_run(nnr__pool *p, void (*fn)(void *ctx, int id), void *ctx);
 /* Inside fn: waits until every thread of the run is here. */
 void nnr__pool_barrier(nnr__pool *p, int id);
@@ -226,7 +231,7 @@ struct nnr__jnode {
 	uint32_t count;
 };
 /* Parses one document into the arena.  Refuses invalid UTF-8, NUL in
- * strings, duplicate keys, depth > 64.  Message gives line and column. */
+ * strings, duplicate keys, depth > 64.  Message: name:line:column: what. */
 int nnr__json_parse(nnr__arena *a, const nnr__jnode **out, const char *name,
 		    const char *text, size_t n, nnr_error *err);
 const nnr__jnode *nnr__json_get(const nnr__jnode *obj, const char *key);
@@ -237,7 +242,9 @@ int nnr__regex_new(nnr__regex **r, const char *pattern, nnr_error *err);
 void nnr__regex_free(nnr__regex *r);
 /* First match at or after byte `from`: 1 and the span of group 1 (of the
  * whole match when there is no group) in *start, *end and the end of the
- * whole match in *next; 0 none; negative when a limit was hit. */
+ * whole match in *next (which is `from` for an empty one: step on); a group
+ * that took no part is empty; 0 none; negative when a limit was hit.  Threads
+ * may share a regex. */
 int nnr__regex_match(const nnr__regex *r, const char *s, size_t n,
 		     size_t from, size_t *start, size_t *end, size_t *next,
 		     nnr_error *err);
