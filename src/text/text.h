@@ -46,6 +46,16 @@ void nnr__stream_add(const nnr__tok *t, nnr__stream *s, int32_t id,
 		     nnr__buf *out);
 void nnr__stream_flush(nnr__stream *s, nnr__buf *out);
 
+/* ---- pre-tokenizers (pretok.c) ---- */
+typedef struct nnr__pretok {
+	const char *name;
+	const char *in_file;	/* how llama.cpp's converter spells it */
+	/* Length of the pre-token at s, where one begins; n > 0. */
+	size_t (*next)(const char *s, size_t n);
+} nnr__pretok;
+/* NULL and *err when this build does not have it. */
+const nnr__pretok *nnr__pretok_find(nnr__str name, nnr_error *err);
+
 /* ---- a prompt: text and special tokens in order (prompt.c) ----
  * Neighbouring text pieces are tokenised as one string. */
 typedef struct nnr__piece_of {
