@@ -3,20 +3,26 @@
  * nnr: programs on frozen neural networks, y = g_out(f(g_in(x))).
  *
  *     nnr_error err;
- *     nnr_model *m;
- *     nnr_program *p;
- *     char *answer;
+ *     nnr_model *m = NULL;
+ *     nnr_program *p = NULL;
+ *     char *answer = NULL;
  *     if (nnr_program_open(&p, "sentiment.yaml", NULL, &err) ||
- *         nnr_model_open(&m, nnr_program_model(p), NULL, &err) ||
+ *         nnr_program_model(p, &m, &err) ||
  *         nnr_program_bind(p, m, &(nnr_run_opts){ .threads = 2 }, &err) ||
  *         nnr_program_run(p, "{\"text\": \"A masterpiece.\"}", &answer, &err))
  *             fprintf(stderr, "%s\n", err.message);
+ *     else
+ *             puts(answer);        {"out":{"label":"positive"},"scores":...}
+ *     nnr_free(answer);
+ *     nnr_program_close(p);
+ *     nnr_model_close(m);
  *
  * Conventions.  Functions that can fail return 0 or a negative NNR_E_* code
  * and fill *err, which may be NULL.  Strings are UTF-8.  A char * handed out
  * through a char ** is freed with nnr_free.  A model is read-only and may be
- * shared between threads; a program has one user at a time.  Option structs:
- * all bytes zero means every default.  The library never prints or exits.
+ * shared between threads; a program has one user at a time and is closed
+ * before its model.  Option structs: all bytes zero means every default, and
+ * a NULL pointer to one the same.  The library never prints or exits.
  */
 #ifndef NNR_H
 #define NNR_H
@@ -48,10 +54,17 @@ typedef struct nnr_error {
 	uint64_t offset;	/* byte offset in the file, where it applies */
 } nnr_error;
 
+/* fast: the best arithmetic the CPU has, its error against exact measured.
+ * exact: fp32 on the dequantised weights, equal bits on every FMA CPU. */
 typedef enum { NNR_FAST = 0, NNR_EXACT = 1 } nnr_precision;
 
 typedef struct nnr_model nnr_model;
 typedef struct nnr_program nnr_program;
+
+/* ---- the library ---- */
+
+/* NNR_VERSION of the library that is linked. */
+const char *nnr_version(void);
 
 /* Frees what the library handed out as char * or void *. */
 void nnr_free(void *p);
@@ -61,6 +74,195 @@ int nnr_exit_code(int code);
 
 /* Asks running calls to stop with NNR_E_INTERRUPTED.  Async-signal-safe. */
 void nnr_interrupt(void);
+
+/* For "did you mean": the one of names (NULL at the end) that is nearest to
+ * word, or NULL when none is near. */
+const char *nnr_nearest(const char *word, const char *const *names);
+
+/* ---- models ----
+ * A reference is an alias ("smollm2-135m-instruct", from the table of this
+ * build or the user's models.yaml), a path, or alias@sha256:HEX. */
+
+typedef struct nnr_model_opts {
+	const char *base_dir;	/* folder that relative paths count from;
+				   NULL: the current one */
+} nnr_model_opts;
+
+/* Maps a model file read-only and checks all of its header.
+ * NNR_E_INPUT: no such model; NNR_E_FORMAT: damaged; NNR_E_UNSUPPORTED. */
+int nnr_model_open(nnr_model **m, const char *ref, const nnr_model_opts *o,
+		   nnr_error *err);
+void nnr_model_close(nnr_model *m);
+
+/* Architecture, ports, sites, sizes, tokenizer, template, licence, hash and
+ * what it gives (access), as one JSON object. */
+int nnr_model_info(const nnr_model *m, char **json, nnr_error *err);
+
+/* Fetches a model of the table into the cache folder and checks its SHA-256;
+ * one that is there already is checked only.  {"alias","file","sha256"} */
+int nnr_model_pull(const char *alias, char **json, nnr_error *err);
+
+/* The aliases: [{"alias","file","sha256","here"}]. */
+int nnr_model_list(char **json, nnr_error *err);
+
+/* Hashes a model's file again, cache or not, and compares with the hash that
+ * the reference or the table states: {"file","sha256","expected","same"}.
+ * *same: 1 equal, 0 not, -1 nothing to compare with. */
+int nnr_model_verify(const char *ref, int *same, char **json, nnr_error *err);
+
+/* Any bytes with their length; not NUL-terminated. */
+typedef struct nnr_text {
+	const char *s;
+	size_t n;
+} nnr_text;
+
+/* Reads the items of a .txt file (one a line) or of a .jsonl file (the field
+ * "text" of each line).  *text is one block for nnr_free.
+ * NNR_E_INPUT names line and column of bytes that are not UTF-8. */
+int nnr_texts_read(nnr_text **text, int *n, const char *path,
+		   nnr_error *err);
+
+/* Tokens of any bytes, without BOS.  *token is freed with nnr_free. */
+int nnr_model_tokenize(const nnr_model *m, nnr_text text, int32_t **token,
+		       size_t *n, nnr_error *err);
+
+typedef struct nnr_progress {
+	int64_t done, total;	/* items */
+	uint64_t tokens;	/* run so far, given and generated */
+	double seconds;
+} nnr_progress;
+/* Called now and then, always on the caller's thread. */
+typedef void (*nnr_on_progress)(void *ctx, const nnr_progress *p);
+
+typedef struct nnr_run_opts {
+	int threads;		/* 0: the CPUs this process may use */
+	nnr_precision precision;
+	size_t max_store;	/* bytes of key/value rows; 0: 1 GiB */
+	int no_cache;		/* do not read or write compiled prefixes */
+} nnr_run_opts;
+
+/* Writes a safetensors file: one text gives F32 `logits` (tokens x vocab)
+ * and I64 `tokens` (tokens); several give logits.0, tokens.0, logits.1 ...
+ * BOS is added iff the model says so.  The file appears whole or not at
+ * all.  NNR_E_INPUT: an empty text, or one longer than the context. */
+int nnr_model_logits(const nnr_model *m, const nnr_text *text, int texts,
+		     const char *path, const nnr_run_opts *o,
+		     nnr_on_progress progress, void *ctx, nnr_error *err);
+
+typedef struct nnr_bench_opts {
+	int prompt;		/* tokens of the prompt; 0: 512 */
+	int generate;		/* tokens generated; 0: 128 */
+	int repetitions;	/* 0: 5, after one that is not counted */
+} nnr_bench_opts;
+
+/* Tokens a second, loading excluded: of a prompt of which the last token's
+ * logits are wanted, and of tokens made one at a time from an empty context.
+ * {"prompt_tps","gen_tps","mode","cpu","features","kernel","threads",...},
+ * medians over the repetitions. */
+int nnr_model_bench(const nnr_model *m, const nnr_bench_opts *b,
+		    const nnr_run_opts *o, char **json, nnr_error *err);
+
+/* ---- programs ---- */
+
+typedef struct nnr_program_opts {
+	const char *const *set;	/* "STEP.KEY=VALUE": replaces a parameter */
+	int sets;
+	int seeded;		/* `seed` replaces the seed of every step */
+	int64_t seed;
+} nnr_program_opts;
+
+/* Reads and checks a source (YAML), its demonstrations included.
+ * NNR_E_INPUT: file:line:column, the key, what was expected. */
+int nnr_program_open(nnr_program **p, const char *path,
+		     const nnr_program_opts *o, nnr_error *err);
+void nnr_program_close(nnr_program *p);
+const char *nnr_program_name(const nnr_program *p);
+
+/* Opens the model that the source names.  The caller closes it, after the
+ * program. */
+int nnr_program_model(const nnr_program *p, nnr_model **m, nnr_error *err);
+
+/* Joins program and model: refuses a step the model cannot serve, compiles
+ * the prompt's constant part, does fits that read only the source. */
+int nnr_program_bind(nnr_program *p, const nnr_model *m,
+		     const nnr_run_opts *o, nnr_error *err);
+
+/* What the program is: the four axes, paradigm, rendered prompt, passes of f
+ * per item.  flags: any of NNR_SHOW_*.  The prompt's positions need a bound
+ * program. */
+enum {
+	NNR_SHOW_JSON = 1,	/* one JSON object, else text */
+	NNR_SHOW_RESOLVED = 2,	/* every parameter and where it came from */
+};
+int nnr_program_show(nnr_program *p, int flags, char **out, nnr_error *err);
+
+/* JSON Schema of a program's source, for editors. */
+int nnr_schema(char **json, nnr_error *err);
+
+/* ---- answers of a bound program ---- */
+
+/* An input record as JSON for a program with one text field, from any valid
+ * UTF-8. */
+int nnr_program_input(const nnr_program *p, nnr_text text, char **json,
+		      nnr_error *err);
+
+/* One record, {"field": value, ...}, to one answer as JSON:
+ * {"out": {FIELD: VALUE}, "scores": {LABEL: natural-log score}, ...}.  A
+ * value that could not be read from what f wrote is null. */
+int nnr_program_run(nnr_program *p, const char *input, char **answer,
+		    nnr_error *err);
+
+typedef struct nnr_answer {
+	const char *value;	/* as text; NULL: none could be read */
+	const char *json;	/* as of nnr_program_run */
+	const char *text;	/* the explanation for people, or NULL */
+} nnr_answer;
+/* A return other than 0 stops the run with that code; the strings are valid
+ * until the return. */
+typedef int (*nnr_on_answer)(void *ctx, int item, const nnr_answer *a);
+
+/* Answers several records, packed, in order.  explain: `json` gains
+ * "explain" (the rendered prompt with parts and positions, scores before
+ * alignment, samples) and `text` is set.  A bad record is refused before any
+ * is answered; err->offset is its index. */
+int nnr_program_answer(nnr_program *p, const char *const *input, int inputs,
+		       int explain, nnr_on_answer done, void *ctx,
+		       nnr_error *err);
+
+/* Text of the first sample as it is generated, whole code points at a time;
+ * NULL: none.  Only for answers of one record at a time. */
+typedef void (*nnr_on_text)(void *ctx, const char *s, size_t n);
+void nnr_program_stream(nnr_program *p, nnr_on_text on_text, void *ctx);
+
+/* Runs the source's `tests:`.  *failed counts the wrong ones;
+ * {"tests":n,"failed":k,"results":[{"in","expected","out","ok"}]}. */
+int nnr_program_test(nnr_program *p, int *failed, char **json,
+		     nnr_error *err);
+
+/* ---- evaluation of a bound program ---- */
+
+typedef struct nnr_eval_opts {
+	const char *data;	/* .tsv, .jsonl or .txt; needed */
+	const char *columns;	/* "a,b": columns of a file without header */
+	const char *where;	/* "field=value": only such items */
+	int64_t limit;		/* the first items; 0: all */
+	int64_t sample;		/* that many at random, by seed, in order */
+	int64_t seed;		/* of the sample */
+	const char *predictions;	/* file to write, or NULL */
+	const char *record;	/* file for the run record, or NULL */
+	nnr_program_opts opened;	/* as given to open, for the record */
+	nnr_on_progress progress;	/* or NULL */
+	void *ctx;
+} nnr_eval_opts;
+
+/* Answers every item and compares.  *json: the report, which is the run
+ * record too: results with n and interval, majority class, hashes of
+ * program, backbone and data, tokens, seconds, peak memory.  *text: a table
+ * of it for people, at most 80 columns; both may be NULL.  The files appear
+ * whole or not at all.
+ * NNR_E_INPUT: data file:line:column, a label outside the type, no items. */
+int nnr_program_eval(nnr_program *p, const nnr_eval_opts *o, char **json,
+		     char **text, nnr_error *err);
 
 #ifdef __cplusplus
 }
