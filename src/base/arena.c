@@ -47,7 +47,7 @@ void *nnr__arena_alloc(nnr__arena *a, size_t bytes)
 	block *b = a->head;
 	void *p;
 
-	if (bytes > SIZE_MAX - GRAIN)
+	if (bytes > SIZE_MAX / 2)
 		return NULL;
 	bytes = bytes ? (bytes + GRAIN - 1) & ~(GRAIN - 1) : GRAIN;
 	if (!b || b->size - b->used < bytes) {
