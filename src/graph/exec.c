@@ -311,9 +311,20 @@ typedef struct head_job {
 	int rows, terms;
 	float *out;
 	size_t ldo;
-	float *logz;		/* NULL: logits only */
-	int *best;
+	nnr__logz z;		/* out NULL: logits only */
 } head_job;
+
+static void normalise_row(const head_job *j, int r)
+{
+	const float *l = j->out + (size_t)r * j->ldo;
+	int best;
+
+	j->z.out[r] = j->e->k->logsumexp(l, j->head->rows, &best);
+	if (j->z.best)
+		j->z.best[r] = best;
+	if (j->z.pick)
+		j->z.picked[r] = l[j->z.pick[r]];
+}
 
 static void head_part(void *ctx, int id)
 {
@@ -338,13 +349,11 @@ static void head_part(void *ctx, int id)
 	}
 	nnr__col_part(j->head->rows, id, e->threads, &c0, &c1);
 	nnr__product_run(&p, c0, c1);
-	if (!j->logz)
+	if (!j->z.out)
 		return;
 	nnr__pool_barrier(e->pool, id);
 	for (int r = r0; r < r1; r++)
-		j->logz[r] = e->k->logsumexp(j->out + (size_t)r * j->ldo,
-					     j->head->rows,
-					     j->best ? &j->best[r] : NULL);
+		normalise_row(j, r);
 }
 
 static int head_rows(nnr__exec *e, head_job j, nnr_error *err)
@@ -364,12 +373,16 @@ static int head_rows(nnr__exec *e, head_job j, nnr_error *err)
 		j.rows = rows - r < NNR__HEAD_ROWS ? rows - r : NNR__HEAD_ROWS;
 		nnr__pool_run(e->pool, head_part, &j);
 		j.features += (size_t)j.rows * k;
-		if (j.logz)
-			j.logz += j.rows;
-		else
+		if (!j.z.out)
 			j.out += (size_t)j.rows * j.ldo;
-		if (j.best)
-			j.best += j.rows;
+		else
+			j.z.out += j.rows;
+		if (j.z.best)
+			j.z.best += j.rows;
+		if (j.z.pick) {
+			j.z.pick += j.rows;
+			j.z.picked += j.rows;
+		}
 	}
 	return 0;
 }
@@ -384,8 +397,7 @@ int nnr__exec_head(nnr__exec *e, const float *features, int rows,
 }
 
 int nnr__exec_logz(nnr__exec *e, const float *features, int rows,
-		   const nnr__mat *head, float *out, int *best,
-		   nnr_error *err)
+		   const nnr__mat *head, nnr__logz z, nnr_error *err)
 {
 	size_t n = (size_t)head->rows * NNR__HEAD_ROWS;
 
@@ -401,5 +413,5 @@ int nnr__exec_logz(nnr__exec *e, const float *features, int rows,
 					.head = head, .rows = rows,
 					.out = e->logits,
 					.ldo = (size_t)head->rows,
-					.logz = out, .best = best }, err);
+					.z = z }, err);
 }

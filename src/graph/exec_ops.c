@@ -172,7 +172,8 @@ static void attend(const nnr__exec *e, const nnr__node *n, nnr__id id,
 		v[i] = kt[i] + (size_t)n->dim * NNR__PAGE;
 	}
 	e->k->attention(&a, e->scratch + (size_t)thread * e->scratch_each);
-	encode(e, id, j->row, j->row + j->rows, c0, c0 + cols);
+	if (cols % 32 == 0)
+		encode(e, id, j->row, j->row + j->rows, c0, c0 + cols);
 }
 
 static void do_jobs(nnr__exec *e, const nnr__step_of *s, int thread)
@@ -198,7 +199,7 @@ static void run_block(const nnr__exec *e, const block *b)
 		do_store(e, b);
 		return;
 	}
-	switch (b->node->op) {
+	switch (b->step->work == NNR__W_ENCODE ? NNR__OP_NONE : b->node->op) {
 	case NNR__OP_EMBED: do_embed(e, b); break;
 	case NNR__OP_RMSNORM: do_rmsnorm(e, b); break;
 	case NNR__OP_LINEAR: do_linear(e, b); break;

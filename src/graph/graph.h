@@ -120,9 +120,15 @@ int nnr__exec_run(nnr__exec *e, const nnr__chunk *c, const float **features,
 int nnr__exec_head(nnr__exec *e, const float *features, int rows,
 		   const nnr__mat *head, float *out, size_t ldo,
 		   nnr_error *err);
-/* out[r] = log sum exp over the head's rows; best[r] = its argmax (may be
- * NULL); never holds more than a few rows of logits. */
+/* For each row: out = log sum exp over the head's rows; best (may be NULL)
+ * its argmax; picked (with pick, may be NULL) the logit of row pick[r].
+ * Never holds more than a few rows of logits. */
+typedef struct nnr__logz {
+	float *out, *picked;
+	int *best;
+	const int32_t *pick;
+} nnr__logz;
 int nnr__exec_logz(nnr__exec *e, const float *features, int rows,
-		   const nnr__mat *head, float *out, int *best,
-		   nnr_error *err);
+		   const nnr__mat *head, nnr__logz z, nnr_error *err);
+
 #endif

@@ -58,9 +58,13 @@ typedef enum {
 	NNR__S_JOBS	/* takes attention jobs from a counter */
 } nnr__split;
 
-typedef enum { NNR__W_NODE, NNR__W_STORE } nnr__work;
+typedef enum {
+	NNR__W_NODE,
+	NNR__W_STORE,	/* attention: k, v rows to their pages */
+	NNR__W_ENCODE	/* codes of rows whose jobs cut a block of 32 */
+} nnr__work;
 
-/* One thing to run.  Attention is two: store rows, then attend. */
+/* One thing to run.  Attention is two or three: store, attend, encode. */
 typedef struct nnr__step_of {
 	nnr__id id;
 	nnr__work work;
@@ -94,6 +98,7 @@ typedef struct nnr__plan {
 int nnr__plan_make(nnr__plan *p, const nnr__graph *g, nnr_precision mode,
 		   nnr_error *err);
 void nnr__plan_release(nnr__plan *p);
+bool nnr__encode_late(const nnr__plan *p, const nnr__graph *g, nnr__id i);
 /* Terms of codes for a product with w: 0 when it runs in fp32. */
 int nnr__terms(const nnr__mat *w, nnr_precision mode, bool tender);
 

@@ -174,14 +174,15 @@ static bool check_step(nnr__plan *p, const nnr__graph *g, hazards *h,
 	bool att = n->op == NNR__OP_ATTENTION;
 	int out = store ? PAGES : p->slot_of[s->id];
 	bool wait = clash(h, out, true, s, n->cols, false);
-	int first = store ? 1 : 0, end = att && !store ? 1 : 3;
+	bool late = s->work == NNR__W_ENCODE;
+	int first = store ? 1 : 0, end = late ? 0 : att && !store ? 1 : 3;
 
 	for (int i = first; i < end; i++)
 		if (n->src[i])
 			wait |= clash(h, p->slot_of[n->src[i]], false, s,
 				      n->cols, n->op == NNR__OP_LINEAR &&
 				      i == 0);
-	if (att && !store)
+	if (att && !store && !late)
 		wait |= clash(h, PAGES, false, s, n->cols, true);
 	if (wait)
 		memset(h->slot, 0, sizeof(h->slot));
@@ -203,6 +204,16 @@ static nnr__split split_of(nnr__op op)
 	}
 }
 
+/* An attention job writes the columns of its query heads: when those are
+ * not whole blocks of 32, codes are made in a step of their own. */
+bool nnr__encode_late(const nnr__plan *p, const nnr__graph *g, nnr__id i)
+{
+	const nnr__node *n = &g->node[i];
+
+	return n->op == NNR__OP_ATTENTION && p->encode[i] &&
+	       n->heads / n->kv_heads * n->dim % 32;
+}
+
 static void order_steps(nnr__plan *p, const nnr__graph *g)
 {
 	hazards rows = { .by_cols = false }, by_cols = { .by_cols = true };
@@ -215,6 +226,11 @@ static void order_steps(nnr__plan *p, const nnr__graph *g)
 		p->step[p->steps++] = (nnr__step_of){
 			.id = i, .extent = g->node[i].extent,
 			.split = split_of(g->node[i].op) };
+		if (nnr__encode_late(p, g, i))
+			p->step[p->steps++] = (nnr__step_of){
+				.id = i, .work = NNR__W_ENCODE,
+				.extent = g->node[i].extent,
+				.split = NNR__S_ROWS };
 	}
 	for (int i = 0; i < p->steps; i++) {
 		nnr__step_of *s = &p->step[i];
@@ -236,7 +252,7 @@ int nnr__plan_make(nnr__plan *p, const nnr__graph *g, nnr_precision mode,
 	p->tail = nnr__calloc(n, sizeof(*p->tail));
 	p->encode = nnr__calloc(n, sizeof(bool));
 	p->slot = nnr__calloc(n, sizeof(*p->slot));
-	p->step = nnr__calloc(2 * n, sizeof(*p->step));
+	p->step = nnr__calloc(3 * n, sizeof(*p->step));
 	if (!work || !p->slot_of || !p->terms || !p->tail || !p->encode ||
 	    !p->slot || !p->step) {
 		free(work);

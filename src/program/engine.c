@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * engine.c: set-up, the compiled prefix, and chunks.
+ *
+ * A compiled prefix is kept as a file <cache>/prefix/<key>.kv under a key
+ * over everything its rows depend on: format, backbone hash, mode, rope and
+ * tokens.  Results are the same bits with it, without it, or from the file.
+ */
+#include "program/engine_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_ROWS 512
+#define MAX_STORE ((size_t)1 << 30)
+#define PREFIX_FILE_MIN 16	/* shorter ones are not worth a file */
+
+static int set_up(nnr__engine *e, nnr_error *err)
+{
+	const nnr__backbone *b = e->bb;
+	size_t rows = (size_t)e->opts.max_rows;
+	int rc;
+
+	e->k = nnr__kernels_best();
+	if (!e->k)
+		return nnr__fail(err, NNR_E_USAGE, "NNR_CPU names kernels "
+				 "this CPU does not have");
+	rc = nnr__pool_new(&e->pool, e->opts.threads, err);
+	if (!rc)
+		rc = nnr__store_new(&e->store, b->layers, b->kv_heads, b->dim,
+				    e->opts.max_store, err);
+	if (!rc)
+		rc = nnr__exec_new(&e->exec, b->graph, e->pool, e->k,
+				   e->opts.precision, e->opts.max_rows,
+				   b->context, err);
+	if (rc)
+		return rc;
+	e->token = nnr__calloc(rows, sizeof(*e->token));
+	e->want = nnr__calloc(rows, sizeof(*e->want));
+	e->run = nnr__calloc(rows, sizeof(*e->run));
+	if (!e->token || !e->want || !e->run)
+		return nnr__fail_memory(err, "session", rows);
+	return 0;
+}
+
+int nnr__engine_new(nnr__engine **out, const nnr__backbone *b,
+		    const nnr__engine_opts *o, nnr_error *err)
+{
+	nnr__engine *e = nnr__calloc(1, sizeof(*e));
+	int rc;
+
+	*out = NULL;
+	if (!e)
+		return nnr__fail_memory(err, "session", sizeof(*e));
+	e->bb = b;
+	if (o)
+		e->opts = *o;
+	if (e->opts.max_rows <= 0)
+		e->opts.max_rows = MAX_ROWS;
+	if (!e->opts.max_store)
+		e->opts.max_store = MAX_STORE;
+	rc = set_up(e, err);
+	if (rc)
+		nnr__engine_free(e);
+	else
+		*out = e;
+	return rc;
+}
+
+static void drop_prefix(nnr__engine *e)
+{
+	nnr__seq_free(e->prefix);
+	free(e->prefix_id);
+	e->prefix = NULL;
+	e->prefix_id = NULL;
+	e->prefix_n = 0;
+}
+
+void nnr__engine_free(nnr__engine *e)
+{
+	if (!e)
+		return;
+	drop_prefix(e);
+	nnr__exec_free(e->exec);
+	nnr__store_free(e->store);
+	nnr__pool_free(e->pool);
+	free(e->token);
+	free(e->want);
+	free(e->run);
+	free(e->made);
+	free(e);
+}
+
+const nnr__engine_stats *nnr__engine_stats_of(const nnr__engine *e)
+{
+	return &e->stats;
+}
+
+/* ---- chunks ---- */
+
+bool nnr__engine_add(nnr__engine *e, nnr__seq *q, const int32_t *token,
+		     int n, int wants)
+{
+	nnr__chunk *c = &e->chunk;
+
+	if (c->rows + n > e->opts.max_rows)
+		return false;
+	memcpy(e->token + c->rows, token, (size_t)n * sizeof(*token));
+	for (int i = n - wants; i < n; i++)
+		e->want[c->wants++] = c->rows + i;
+	e->run[c->runs++] = (nnr__run){ q, n };
+	c->rows += n;
+	return true;
+}
+
+int nnr__engine_flush(nnr__engine *e, const float **features, nnr_error *err)
+{
+	nnr__chunk c = e->chunk;
+
+	memset(&e->chunk, 0, sizeof(e->chunk));
+	*features = NULL;
+	if (!c.rows)
+		return 0;
+	c.token = e->token;
+	c.want = e->want;
+	c.run = e->run;
+	return nnr__exec_run(e->exec, &c, features, err);
+}
+
+int nnr__engine_check(const nnr__engine *e, nnr__span p, int more,
+		      nnr_error *err)
+{
+	if (p.n < 1)
+		return nnr__fail(err, NNR_E_INPUT, "the prompt has no tokens");
+	if (p.n + more > e->bb->context)
+		return nnr__fail(err, NNR_E_INPUT, "the prompt has %d tokens "
+				 "and %d more may follow; the model's context "
+				 "is %d", p.n, more, e->bb->context);
+	for (int i = 0; i < p.n; i++)
+		if (p.id[i] < 0 || p.id[i] >= e->bb->vocab)
+			return nnr__fail(err, NNR_E_INPUT, "token %d is %d; "
+					 "the vocabulary has %d", i, p.id[i],
+					 e->bb->vocab);
+	return 0;
+}
+
+int nnr__engine_feed(nnr__engine *e, nnr__seq *q, const int32_t *token,
+		     int *from, int n, nnr_error *err)
+{
+	int rows = e->opts.max_rows, rc = 0;
+	const float *none;
+
+	while (!rc && n - *from > rows) {
+		nnr__engine_add(e, q, token + *from, rows, 0);
+		rc = nnr__engine_flush(e, &none, err);
+		*from += rows;
+	}
+	return rc;
+}
+
+nnr__seq *nnr__engine_begin(nnr__engine *e, nnr__span p, int *from)
+{
+	nnr__seq *q;
+	int same = 0;
+
+	while (same < e->prefix_n && same < p.n - 1 &&
+	       e->prefix_id[same] == p.id[same])
+		same++;
+	*from = same;
+	if (!same)
+		return nnr__seq_new(e->store);
+	q = nnr__seq_fork(e->prefix);
+	if (q)
+		nnr__seq_truncate(q, same);
+	return q;
+}
+
+/* ---- the prefix ---- */
+
+static void add_key(nnr__buf *key, const nnr__engine *e,
+		    const int32_t *token, int n)
+{
+	char sha[65];
+
+	nnr__sha_of(token, (size_t)n * sizeof(*token), sha);
+	nnr__buf_addf(key, "v1 %s %s rope=%.17g n=%d %s", e->bb->hash,
+		      e->opts.precision == NNR_EXACT ? "exact" : "fast",
+		      e->bb->rope_base, n, sha);
+}
+
+/* <cache>/prefix/<hash of the key>.kv, or NULL without a cache. */
+static char *prefix_path(const char *key, bool make)
+{
+	char sha[65], *dir = nnr__cache_dir(), *sub, *path = NULL;
+	nnr__buf name = { 0 };
+
+	if (!dir)
+		return NULL;
+	sub = nnr__path_join(dir, "prefix");
+	free(dir);
+	nnr__sha_of(key, strlen(key), sha);
+	nnr__buf_addf(&name, "%.32s.kv", sha);
+	if (sub && !name.bad && !(make && nnr__mkdirs(sub, NULL)))
+		path = nnr__path_join(sub, name.p);
+	free(sub);
+	nnr__buf_release(&name);
+	return path;
+}
+
+static int run_prefix(nnr__engine *e, const int32_t *token, int n,
+		      nnr_error *err)
+{
+	const float *none;
+	int from = 0, rc;
+
+	e->prefix = nnr__seq_new(e->store);
+	if (!e->prefix)
+		return nnr__fail_memory(err, "prefix", sizeof(*token));
+	rc = nnr__engine_feed(e, e->prefix, token, &from, n, err);
+	if (rc)
+		return rc;
+	nnr__engine_add(e, e->prefix, token + from, n - from, 0);
+	e->stats.prompt_tokens += (uint64_t)n;
+	return nnr__engine_flush(e, &none, err);
+}
+
+static int load_or_run(nnr__engine *e, const int32_t *token, int n,
+		       const char *key, nnr_error *err)
+{
+	bool keep = !e->opts.no_cache && n >= PREFIX_FILE_MIN;
+	char *path = keep ? prefix_path(key, true) : NULL;
+	int rc = 0;
+
+	if (path)
+		rc = nnr__seq_map(e->store, &e->prefix, path, key, err);
+	if (rc == 1) {
+		e->stats.prefix_cached = true;
+		rc = 0;
+	} else if (rc == 0) {
+		rc = run_prefix(e, token, n, err);
+		/* a cache that cannot be written costs time, not answers */
+		if (!rc && path)
+			nnr__seq_save(e->prefix, path, key, NULL);
+	}
+	free(path);
+	return rc;
+}
+
+int nnr__engine_prefix(nnr__engine *e, const int32_t *token, int n,
+		       nnr_error *err)
+{
+	nnr__buf key = { 0 };
+	double start = nnr__now();
+	int rc;
+
+	drop_prefix(e);
+	e->stats.prefix_cached = false;
+	if (n <= 0)
+		return 0;
+	rc = nnr__engine_check(e, (nnr__span){ token, n }, 0, err);
+	if (rc)
+		return rc;
+	add_key(&key, e, token, n);
+	e->prefix_id = nnr__calloc((size_t)n, sizeof(*token));
+	if (key.bad || !e->prefix_id)
+		rc = nnr__fail_memory(err, "prefix", (size_t)n);
+	else
+		rc = load_or_run(e, token, n, key.p, err);
+	nnr__buf_release(&key);
+	if (rc) {
+		drop_prefix(e);
+		return rc;
+	}
+	memcpy(e->prefix_id, token, (size_t)n * sizeof(*token));
+	e->prefix_n = n;
+	e->stats.prompt_s += nnr__now() - start;
+	return 0;
+}
