@@ -19,19 +19,59 @@
 
 static const nnr__kernels tables[] = {	/* best last */
 	TABLE(generic, "C"),
+#if NNR__X86
+	{
+		.name = "avx512", .features = "avx512f bw vl dq vnni fma",
+		.unpack = nnr__unpack_generic,
+		.linear = nnr__linear_generic,
+		.linear_i8 = nnr__linear_i8_avx512,
+		.encode = nnr__encode_generic,
+		.rmsnorm = nnr__rmsnorm_generic,
+		.rope = nnr__rope_generic,
+		.swiglu = nnr__swiglu_generic,
+		.attention = nnr__attention_generic,
+		.logsumexp = nnr__logsumexp_generic,
+	},
+#endif
 };
 #define TABLES (sizeof tables / sizeof tables[0])
 
-const char *const nnr__kernel_names[] = { "generic", NULL };
+const char *const nnr__kernel_names[] = {
+	"generic",
+#if NNR__X86
+	"avx512",
+#endif
+	NULL
+};
 
+/* fp32 panels of PANEL_MAX bytes, or of 16 columns when K is large (integer
+ * panels are smaller); attention's state. */
 size_t nnr__kernel_scratch(int cols)
 {
-	return (size_t)cols * 4;
+	size_t panel = (size_t)cols * 16 * 4;
+
+	return (panel > NNR__PANEL_MAX ? panel : NNR__PANEL_MAX) +
+		NNR__ATTN_SCRATCH;
 }
 
 static bool runs(const char *name)
 {
-	return strcmp(name, "generic") == 0;
+	if (strcmp(name, "generic") == 0)
+		return true;
+#if NNR__X86
+	__builtin_cpu_init();
+	bool fma = __builtin_cpu_supports("avx2") &&
+		__builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+	if (strcmp(name, "avx2") == 0)
+		return fma;
+	return fma && __builtin_cpu_supports("avx512f") &&
+		__builtin_cpu_supports("avx512bw") &&
+		__builtin_cpu_supports("avx512vl") &&
+		__builtin_cpu_supports("avx512dq") &&
+		__builtin_cpu_supports("avx512vnni");
+#else
+	return false;
+#endif
 }
 
 const nnr__kernels *nnr__kernels_named(const char *name)
