@@ -16,7 +16,7 @@
 
 enum {
 	SYNTH_HIDDEN = 32, SYNTH_HEADS = 2, SYNTH_KV_HEADS = 1,
-	SYNTH_DIM = 16, SYNTH_FFN = 32, SYNTH_VOCAB = 24, SYNTH_CONTEXT = 64,
+	SYNTH_DIM = 16, SYNTH_FFN = 32, SYNTH_VOCAB = 24, SYNTH_CONTEXT = 256,
 	SYNTH_ALIGN = 32, SYNTH_MAX_TENSORS = 16
 };
 
@@ -232,7 +232,7 @@ static inline void synth_tiny_tensors(synth *s)
 	synth_tensor(s, "blk.0.ffn_norm.weight", NNR__F32, h, 1);
 	synth_tensor(s, "blk.0.ffn_gate.weight", NNR__Q4_0, h, SYNTH_FFN);
 	synth_tensor(s, "blk.0.ffn_up.weight", NNR__Q4_0, h, SYNTH_FFN);
-	synth_tensor(s, "blk.0.ffn_down.weight", NNR__Q4_1, SYNTH_FFN, h);
+	synth_tensor(s, "blk.0.ffn_down.weight", NNR__Q4_0, SYNTH_FFN, h);
 	synth_tensor(s, "output_norm.weight", NNR__F32, h, 1);
 }
 

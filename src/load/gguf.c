@@ -301,25 +301,35 @@ static int skip_values(nnr__cur *c, nnr__gtype type, uint64_t count,
 	return r;
 }
 
+static int read_value(nnr__cur *c, nnr__gkv *kv, nnr_error *err)
+{
+	bool array;
+	int r = read_type(c, &kv->type, "a value", err);
+
+	if (r)
+		return r;
+	array = kv->type == NNR__G_ARRAY;
+	kv->count = 1;
+	kv->elem = kv->type;
+	if (array)
+		r = read_array_head(c, &kv->elem, &kv->count, err);
+	if (r)
+		return r;
+	kv->raw = c->p;
+	r = skip_values(c, kv->elem, kv->count, array, err);
+	kv->raw_bytes = (size_t)(c->p - kv->raw);
+	return r;
+}
+
 static int read_kv(nnr__cur *c, nnr__gkv *kv, nnr_error *err)
 {
 	int r = read_name(c, &kv->key, MAX_KEY, "a key", err);
 
-	if (!r)
-		r = read_type(c, &kv->type, "a value", err);
 	if (r)
 		return r;
-	kv->count = 1;
-	kv->elem = kv->type;
-	if (kv->type == NNR__G_ARRAY)
-		r = read_array_head(c, &kv->elem, &kv->count, err);
-	kv->raw = c->p;
-	if (!r)
-		r = skip_values(c, kv->elem, kv->count,
-				kv->type == NNR__G_ARRAY, err);
+	r = read_value(c, kv, err);
 	if (r)
 		nnr__err_prefix(err, "key %.*s", (int)kv->key.n, kv->key.p);
-	kv->raw_bytes = (size_t)(c->p - kv->raw);
 	return r;
 }
 
