@@ -35,6 +35,8 @@ static int set_up(nnr__engine *e, nnr_error *err)
 				   b->context, err);
 	if (rc)
 		return rc;
+	e->stats.threads = nnr__pool_threads(e->pool);
+	e->stats.kernel = e->k->name;
 	e->token = nnr__calloc(rows, sizeof(*e->token));
 	e->want = nnr__calloc(rows, sizeof(*e->want));
 	e->run = nnr__calloc(rows, sizeof(*e->run));

@@ -33,6 +33,8 @@ typedef struct nnr__engine_stats {
 	uint64_t made_tokens;		/* generated */
 	bool prefix_cached;		/* the prefix came from a file */
 	double prompt_s, made_s;
+	int threads;			/* what it runs on */
+	const char *kernel;
 } nnr__engine_stats;
 const nnr__engine_stats *nnr__engine_stats_of(const nnr__engine *e);
 
