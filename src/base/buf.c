@@ -142,6 +142,10 @@ void nnr__buf_add_num(nnr__buf *b, double v)
 		nnr__buf_adds(b, "null");
 		return;
 	}
+	if (v == 0) {	/* "-0" would read back as an integer, +0 */
+		nnr__buf_adds(b, signbit(v) ? "-0.0" : "0");
+		return;
+	}
 	for (; digits <= 17; digits++) {
 		double back;
 		snprintf(text, sizeof(text), "%.*g", digits, v);

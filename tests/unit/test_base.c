@@ -207,7 +207,7 @@ static void test_buf_json(void **state)
 static void test_buf_num(void **state)
 {
 	static const struct { double v; const char *out; } row[] = {
-		{ 0, "0" }, { -0.0, "-0" }, { 1, "1" }, { 0.1, "0.1" },
+		{ 0, "0" }, { -0.0, "-0.0" }, { 1, "1" }, { 0.1, "0.1" },
 		{ -2.5, "-2.5" }, { 1e20, "1e+20" },
 		{ 0.30000000000000004, "0.30000000000000004" },
 		{ 1.0 / 3, "0.3333333333333333" },
