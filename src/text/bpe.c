@@ -20,15 +20,13 @@
 #define FNV_START 0xcbf29ce484222325u
 #define FNV_PRIME 0x100000001b3u
 
-typedef struct nnr__pair {
-	uint64_t key;		/* left + 1, right; 0: free */
-	uint32_t rank;
-	int32_t into;
-} nnr__pair;
+typedef struct nnr__merge {
+	int32_t left, right, into;
+} nnr__merge;
 
 typedef struct nnr__symbol {
-	int32_t id, into;	/* into, rank: of the merge with the next */
-	uint32_t rank;
+	int32_t id;
+	uint32_t rank;		/* of the merge with the next, or NONE */
 	uint32_t prev, next;
 } nnr__symbol;
 
@@ -44,14 +42,14 @@ static uint64_t offset_of(const nnr__gguf *g, nnr__str s)
 	return (uint64_t)((const uint8_t *)s.p - g->map.data);
 }
 
-/* A power of two of at least twice n. */
-static size_t slots_for(size_t n)
+/* A power of two above n * 4 / 3, as its exponent. */
+static unsigned slots_for(size_t n)
 {
-	size_t cap = 16;
+	unsigned log = 4;
 
-	while (cap < 2 * n)
-		cap *= 2;
-	return cap;
+	while ((size_t)3 << log <= 4 * n)
+		log++;
+	return log;
 }
 
 /* ---- the vocabulary, while loading ---- */
@@ -84,7 +82,7 @@ static struct slot *find(const struct vocab *v, uint64_t h, nnr__str a,
 static int vocab_init(struct vocab *v, const nnr__gguf *g, const nnr__tok *t,
 		      nnr_error *err)
 {
-	size_t cap = slots_for((size_t)t->count);
+	size_t cap = (size_t)1 << slots_for((size_t)t->count);
 	char show[48];
 
 	v->tok = t->bytes;
@@ -111,15 +109,20 @@ static int vocab_init(struct vocab *v, const nnr__gguf *g, const nnr__tok *t,
 
 /* ---- merges ---- */
 
-static nnr__pair *pair_slot(const nnr__bpe *b, int32_t left, int32_t right)
+/* The slot of the merge of left and right, or the free one. */
+static uint32_t *pair_slot(const nnr__bpe *b, int32_t left, int32_t right)
 {
-	uint64_t key = ((uint64_t)left + 1) << 32 | (uint32_t)right;
-	size_t mask = ((size_t)1 << (64 - b->shift)) - 1;
-	size_t at = (size_t)(key * 0x9e3779b97f4a7c15u >> b->shift);
+	uint64_t key = (uint64_t)left << 32 | (uint32_t)right;
+	size_t mask = ((size_t)1 << b->log) - 1;
+	size_t at = (size_t)(key * 0x9e3779b97f4a7c15u >> (64 - b->log));
 
-	while (b->pair[at].key && b->pair[at].key != key)
-		at = (at + 1) & mask;
-	return &b->pair[at];
+	for (; b->slot[at]; at = (at + 1) & mask) {
+		const nnr__merge *m = &b->merge[b->slot[at] - 1];
+
+		if (m->left == left && m->right == right)
+			break;
+	}
+	return &b->slot[at];
 }
 
 static int bad_merge(const nnr__gguf *g, nnr__str m, size_t i,
@@ -132,16 +135,31 @@ static int bad_merge(const nnr__gguf *g, nnr__str m, size_t i,
 			    nnr__show(m, show, sizeof show), why);
 }
 
+/* The token that left and right make, + 1; 0 if none.  Trained vocabularies
+ * list them in the order of the merges, so the one after `last` is tried. */
+static uint32_t joined(const struct vocab *v, nnr__str left, nnr__str right,
+		       uint64_t left_hash, uint32_t last, int count)
+{
+	if (last && last < (uint32_t)count) {
+		nnr__str t = v->tok[last];
+
+		if (t.n == left.n + right.n && !memcmp(t.p, left.p, left.n) &&
+		    !memcmp(t.p + left.n, right.p, right.n))
+			return last + 1;
+	}
+	return find(v, hash(left_hash, right), left, right)->id;
+}
+
 static int add_merge(nnr__bpe *b, const nnr__gguf *g, const struct vocab *v,
 		     const nnr__tok *t, nnr__str m, size_t rank,
-		     nnr_error *err)
+		     uint32_t *last, nnr_error *err)
 {
 	/* From the second byte on: the left token is not empty. */
 	const char *cut = m.n > 2 ? memchr(m.p + 1, ' ', m.n - 2) : NULL;
 	nnr__str left, right, none = { m.p, 0 };
 	uint32_t l, r, into;
 	uint64_t h;
-	nnr__pair *pair;
+	uint32_t *slot;
 
 	if (!cut)
 		return bad_merge(g, m, rank, "is not two tokens with a space "
@@ -150,7 +168,7 @@ static int add_merge(nnr__bpe *b, const nnr__gguf *g, const struct vocab *v,
 	right = (nnr__str){ cut + 1, m.n - left.n - 1 };
 	h = hash(FNV_START, left);
 	l = find(v, h, left, none)->id;
-	into = find(v, hash(h, right), left, right)->id;
+	into = joined(v, left, right, h, *last, t->count);
 	r = find(v, hash(FNV_START, right), right, none)->id;
 	if (!l || !r || !into)
 		return bad_merge(g, m, rank, !l ? "begins with no token" :
@@ -159,40 +177,49 @@ static int add_merge(nnr__bpe *b, const nnr__gguf *g, const struct vocab *v,
 	if (nnr__type_special(t->type[into - 1]))
 		return bad_merge(g, m, rank, "makes a control token, which "
 				 "text must not", err);
-	pair = pair_slot(b, (int32_t)l - 1, (int32_t)r - 1);
-	if (pair->key)
+	slot = pair_slot(b, (int32_t)l - 1, (int32_t)r - 1);
+	if (*slot)
 		return bad_merge(g, m, rank, "is there twice", err);
-	pair->key = (uint64_t)l << 32 | (r - 1);
-	pair->rank = (uint32_t)rank;
-	pair->into = (int32_t)into - 1;
+	*slot = (uint32_t)rank + 1;
+	b->merge[rank] = (nnr__merge){ (int32_t)l - 1, (int32_t)r - 1,
+				       (int32_t)into - 1 };
+	*last = into;
 	return 0;
 }
 
 static int read_merges(nnr__bpe *b, const nnr__gguf *g, const struct vocab *v,
 		       const nnr__tok *t, nnr_error *err)
 {
-	nnr__str *merge;
-	size_t n, cap;
-	int r = nnr__gguf_strings(g, "tokenizer.ggml.merges", &merge, &n, err);
+	static const char key[] = "tokenizer.ggml.merges";
+	const nnr__gkv *kv = nnr__gguf_kv(g, key);
+	uint32_t last = 0;
+	nnr__cur c;
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	if (!r)
-		return nnr__fail(err, NNR_E_FORMAT, "no tokenizer.ggml.merges"
-				 " (a list of \"left right\")");
-	r = 0;
-	cap = slots_for(n);
-	for (b->shift = 64; cap >> (64 - b->shift) > 1;)
-		b->shift--;
-	b->pair = nnr__calloc(cap, sizeof *b->pair);
-	if (!b->pair)
-		r = nnr__fail_memory(err, "the merges", cap * sizeof *b->pair);
-	else if (n >= NONE)
-		r = nnr__fail(err, NNR_E_UNSUPPORTED, "tokenizer.ggml.merges "
-			      "has %zu entries", n);
-	for (size_t i = 0; i < n && !r; i++)
-		r = add_merge(b, g, v, t, merge[i], i, err);
-	free(merge);
+	if (!kv)
+		return nnr__fail(err, NNR_E_FORMAT, "no %s (a list of \"left "
+				 "right\")", key);
+	if (kv->type != NNR__G_ARRAY || kv->elem != NNR__G_STRING)
+		return nnr__fail(err, NNR_E_FORMAT, "key %s is not a list of "
+				 "strings", key);
+	if (kv->count > INT32_MAX / 2)
+		return nnr__fail(err, NNR_E_UNSUPPORTED, "%s has %llu entries",
+				 key, (unsigned long long)kv->count);
+	/* At most half full: most look-ups are of pairs that are not there. */
+	b->log = slots_for((size_t)kv->count) + 1;
+	b->slot = nnr__calloc((size_t)1 << b->log, sizeof *b->slot);
+	b->merge = nnr__calloc((size_t)kv->count, sizeof *b->merge);
+	if (!b->slot || !b->merge)
+		return nnr__fail_memory(err, "the merges", (size_t)kv->count *
+					sizeof *b->merge);
+	/* Read in place: an array of them would cost more than the rest. */
+	c = nnr__cur_init(kv->raw, kv->raw_bytes);
+	for (size_t i = 0; i < kv->count && !r; i++) {
+		nnr__str m = { .n = (size_t)nnr__take_u64(&c) };
+
+		m.p = (const char *)nnr__take_bytes(&c, m.n);
+		r = add_merge(b, g, v, t, m, i, &last, err);
+	}
 	return r;
 }
 
@@ -272,7 +299,8 @@ int nnr__bpe_init(nnr__bpe *b, const nnr__gguf *g, nnr__tok *t,
 
 void nnr__bpe_release(nnr__bpe *b)
 {
-	free(b->pair);
+	free(b->slot);
+	free(b->merge);
 	free(b->pool);
 }
 
@@ -311,16 +339,13 @@ static void look(const nnr__bpe *b, nnr__bpe_work *w, size_t *heaps,
 		 uint32_t i)
 {
 	nnr__symbol *s = &w->sym[i];
-	const nnr__pair *pair;
 
 	s->rank = NONE;
 	if (s->next == NONE)
 		return;
-	pair = pair_slot(b, s->id, w->sym[s->next].id);
-	if (!pair->key)
+	s->rank = *pair_slot(b, s->id, w->sym[s->next].id) - 1;
+	if (s->rank == NONE)
 		return;
-	s->rank = pair->rank;
-	s->into = pair->into;
 	push(w->heap, heaps, (uint64_t)s->rank << 32 | i);
 }
 
@@ -338,7 +363,7 @@ static void merge_all(const nnr__bpe *b, nnr__bpe_work *w, uint32_t n)
 		if (s->rank != top >> 32)
 			continue;	/* one of the two is another by now */
 		gone = &w->sym[s->next];
-		s->id = s->into;
+		s->id = b->merge[s->rank].into;
 		s->next = gone->next;
 		gone->rank = NONE;
 		if (s->next != NONE)

@@ -18,8 +18,9 @@ enum {
 /* Byte-level BPE: which two tokens become which, and in what order. */
 typedef struct nnr__bpe {
 	int32_t byte[256];		/* token of a byte, or -1 */
-	struct nnr__pair *pair;		/* open addressing */
-	unsigned shift;			/* hash >> shift is a slot */
+	struct nnr__merge *merge;	/* by rank */
+	uint32_t *slot;			/* rank + 1 by pair; 0: free */
+	unsigned log;			/* slots, as a power of two */
 	char *pool;			/* decoded bytes of tokens */
 } nnr__bpe;
 
