@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Speed of the kernels beside what the machine can do.
+ *   kernels [-c CPU] [-t THREADS] [peak|linear|i8|decode|attention|vec] ...
+ * GFLOP/s counts 2 rows K N; at one row GB/s of weight bytes is shown too.
+ * Weights rotate through 96 MB, so they come from memory as in a model.
+ * Every figure is the best of many short calls: the machine is shared.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernel/kernel.h"
+
+#define POOL ((size_t)112 << 20)	/* bytes of weights */
+#define MAX_ROWS 512
+#define MAX_N 49152
+#define THREADS 16
+
+static const nnr__kernels *k;
+static int threads = 1;
+static uint8_t *pool;
+static float *x, *y;
+static nnr__codes codes;
+static void *scratch[THREADS];
+
+/* ---- a team of threads that starts and ends each piece together ---- */
+
+typedef void work_fn(void *ctx, int id);
+
+static struct {
+	pthread_t thread[THREADS];
+	atomic_int turn, done;
+	work_fn *fn;
+	void *ctx;
+} team;
+
+static void *worker(void *arg)
+{
+	int id = (int)(intptr_t)arg;
+
+	for (int turn = 1; ; turn++) {
+		while (atomic_load(&team.turn) < turn)
+			;
+		if (!team.fn)
+			return NULL;
+		team.fn(team.ctx, id);
+		atomic_fetch_add(&team.done, 1);
+	}
+}
+
+static void together(work_fn *fn, void *ctx)
+{
+	team.fn = fn;
+	team.ctx = ctx;
+	atomic_store(&team.done, 0);
+	atomic_fetch_add(&team.turn, 1);
+	if (!fn)
+		return;
+	fn(ctx, 0);
+	while (atomic_load(&team.done) < threads - 1)
+		;
+}
+
+static void team_start(void)
+{
+	for (int i = 1; i < threads; i++)
+		pthread_create(&team.thread[i], NULL, worker,
+			       (void *)(intptr_t)i);
+}
+
+static void team_stop(void)
+{
+	together(NULL, NULL);
+	for (int i = 1; i < threads; i++)
+		pthread_join(team.thread[i], NULL);
+}
+
+/* ---- small help ---- */
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void *room(size_t bytes)
+{
+	void *p = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+	if (!p) {
+		fprintf(stderr, "out of memory\n");
+		exit(4);
+	}
+	return p;
+}
+
+/* Best seconds of a call over about `limit` seconds, at least 3 calls. */
+static double best_of(work_fn *fn, void *ctx, double limit)
+{
+	double best = 1e9, end = now() + limit;
+
+	for (int i = 0; i < 3 || now() < end; i++) {
+		double t = now();
+		together(fn, ctx);
+		t = now() - t;
+		best = t < best ? t : best;
+	}
+	return best;
+}
+
+static void setup(void)
+{
+	uint64_t s = 1;
+	size_t n = (size_t)MAX_ROWS * 1536, b = n / 32 * 4;
+
+	pool = room(POOL);
+	for (size_t i = 0; i < POOL; i += 2) {	/* as halves: 0.01..0.1 */
+		s = s * 6364136223846793005u + 1442695040888963407u;
+		pool[i] = (uint8_t)(s >> 40);
+		pool[i + 1] = (uint8_t)(0x20 | (s >> 50 & 0x8f));
+	}
+	x = room(n * 4);
+	y = room((size_t)MAX_ROWS * MAX_N * 4);
+	memset(y, 0, (size_t)MAX_ROWS * MAX_N * 4);
+	for (size_t i = 0; i < n; i++)
+		x[i] = (float)(int)(i * 2654435761u % 2001) / 1000 - 1;
+	codes = (nnr__codes){ room(n), room(n), room(b), room(b), room(b),
+			      room(b), room(b), 0 };
+	for (int i = 0; i < THREADS; i++)
+		scratch[i] = room(nnr__kernel_scratch(1536));
+}
+
+static void codes_for(int cols)
+{
+	codes.ld = cols;
+	for (int r = 0; r < MAX_ROWS; r++)
+		k->encode(x + (size_t)r * (size_t)cols, cols, &codes, r, 0);
+}
+
+/* ---- limits of the machine ---- */
+
+static void reader(void *ctx, int id)	/* 4 streams */
+{
+	size_t part = POOL / (size_t)threads / 4 / 64 * 64, s = 0;
+	const uint8_t *p = pool + (size_t)id * 4 * part;
+	uint64_t v[8] = { 0 };
+
+	for (size_t i = 0; i < part; i += 64)
+		for (s = 0; s < 4; s++)
+			for (int j = 0; j < 8; j++) {
+				uint64_t u;
+				memcpy(&u, p + s * part + i + 8 * j, 8);
+				v[j] ^= u;
+			}
+	for (int j = 1; j < 8; j++)
+		v[0] ^= v[j];
+	((volatile uint64_t *)ctx)[8 * id] = v[0];
+}
+
+#define FMAS 200000
+
+#if defined(__x86_64__)
+#define FMA(w, i) "vfmadd231ps %%" w "14,%%" w "15,%%" w #i "\n"
+#define FMA10(w) FMA(w, 0) FMA(w, 1) FMA(w, 2) FMA(w, 3) FMA(w, 4) \
+	FMA(w, 5) FMA(w, 6) FMA(w, 7) FMA(w, 8) FMA(w, 9)
+#define CLOBBER "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", \
+	"xmm7", "xmm8", "xmm9"
+
+static void fma_zmm(void *ctx, int id)
+{
+	(void)ctx;
+	(void)id;
+	for (int i = 0; i < FMAS; i++)
+		__asm__ volatile(FMA10("zmm") ::: CLOBBER);
+}
+
+static void fma_ymm(void *ctx, int id)
+{
+	(void)ctx;
+	(void)id;
+	for (int i = 0; i < FMAS; i++)
+		__asm__ volatile(FMA10("ymm") ::: CLOBBER);
+}
+#endif
+
+static double fma_peak(void)
+{
+#if defined(__x86_64__)
+	if (strcmp(k->name, "avx512") == 0)
+		return FMAS * 320.0 * threads / best_of(fma_zmm, NULL, 0.05);
+	if (strcmp(k->name, "avx2") == 0)
+		return FMAS * 160.0 * threads / best_of(fma_ymm, NULL, 0.05);
+#endif
+	return 0;
+}
+
+static void bench_peak(void)
+{
+	static uint64_t sink[8 * THREADS];
+
+	printf("fp32 FMA, registers only  %7.1f GFLOP/s\n", fma_peak() / 1e9);
+	printf("plain read, 4 streams     %7.1f GB/s\n",
+	       (double)POOL / best_of(reader, sink, 0.3) / 1e9);
+}
+
+/* ---- products ---- */
+
+typedef struct {
+	nnr__mat w;
+	int rows, terms;
+	size_t at;		/* where in the pool the next weights lie */
+} product;
+
+static size_t next_weights(product *p)
+{
+	size_t bytes = p->w.row_bytes * (size_t)p->w.rows;
+
+	p->at = p->at + 2 * bytes > POOL ? 0 : p->at + bytes;
+	p->w.data = pool + p->at / 64 * 64;
+	return bytes;
+}
+
+static void product_part(void *ctx, int id)
+{
+	product *p = ctx;
+	int groups = p->w.rows / 16;
+	int n0 = groups * id / threads * 16;
+	int n1 = groups * (id + 1) / threads * 16;
+	size_t cols = (size_t)p->w.cols, ldy = (size_t)p->w.rows;
+
+	if (p->terms)
+		k->linear_i8(&p->w, n0, n1, &codes, 0, p->rows, p->terms, y,
+			     ldy, false, scratch[id]);
+	else
+		k->linear(&p->w, n0, n1, x, cols, p->rows, y, ldy, false,
+			  scratch[id]);
+}
+
+static double product_time(product *p, double limit)
+{
+	double best = 1e9, end = now() + limit;
+
+	for (int i = 0; i < 3 || now() < end; i++) {
+		next_weights(p);
+		double t = now();
+		together(product_part, p);
+		t = now() - t;
+		best = t < best ? t : best;
+	}
+	return best;
+}
+
+static product product_of(nnr__dtype type, int cols, int rows, int terms,
+			  int m)
+{
+	const nnr__dtype_info *t = &nnr__dtypes[type];
+
+	return (product){
+		{ type, rows, cols, (size_t)(cols / t->block * t->bytes),
+		  pool }, m, terms, 0
+	};
+}
+
+static const int shapes[][2] = {
+	{ 576, 576 }, { 576, 1536 }, { 1536, 576 }, { 576, 49152 },
+};
+static const int heights[] = { 1, 4, 8, 9, 10, 12, 16, 32, 128, 512 };
+
+static void bench_product(int terms)
+{
+	double peak = fma_peak();
+
+	printf("\n%s, terms %d: GFLOP/s (peak fp32 %.0f); GB/s at 1 row\n",
+	       terms ? "linear_i8" : "linear", terms, peak / 1e9);
+	printf("%-5s %5s %6s %6s", "type", "K", "N", "GB/s");
+	for (size_t i = 0; i < sizeof heights / sizeof heights[0]; i++)
+		printf(" %6d", heights[i]);
+	printf("\n");
+	for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+		nnr__dtype type = s == 3 ? NNR__Q8_0 : NNR__Q4_1;
+		int cols = shapes[s][0], n = shapes[s][1];
+		if (terms)
+			codes_for(cols);
+		for (size_t i = 0; i < sizeof heights / sizeof heights[0];
+		     i++) {
+			product p = product_of(type, cols, n, terms,
+					       heights[i]);
+			double t = product_time(&p, 0.08);
+			if (i == 0)
+				printf("%-5s %5d %6d %6.1f",
+				       nnr__dtypes[type].name, cols, n,
+				       (double)p.w.row_bytes * n / t / 1e9);
+			printf(" %6.1f", 2.0 * heights[i] * cols * n / t /
+			       1e9);
+			fflush(stdout);
+		}
+		printf("\n");
+	}
+}
+
+/* The products of one token of SmolLM2-135M, codes not counted. */
+static void bench_decode(void)
+{
+	static const int layer[][2] = {
+		{ 576, 960 }, { 576, 576 }, { 576, 3072 }, { 1536, 576 },
+	};
+	static uint64_t sink[8 * THREADS];
+	double best[3][2];
+	size_t bytes = 0;
+
+	for (int terms = 0; terms <= 2; terms++)
+		best[terms][0] = best[terms][1] = 1e9;
+	for (int rep = 0; rep < 24; rep++) {
+		int terms = rep % 3, rows = rep / 3 % 2 ? 10 : 1;
+		if (terms)
+			codes_for(1536);
+		product p = product_of(NNR__Q8_0, 576, 49152, terms, rows);
+		double t = now();
+		bytes = next_weights(&p);
+		codes.ld = 576;
+		together(product_part, &p);
+		for (int i = 0; i < 30 * 4; i++) {
+			size_t at = p.at + (i ? p.w.row_bytes *
+				(size_t)p.w.rows : bytes);
+			p = product_of(NNR__Q4_1, layer[i % 4][0],
+				       layer[i % 4][1], terms, rows);
+			codes.ld = p.w.cols;
+			p.at = at;
+			p.w.data = pool + at / 64 * 64;
+			bytes += p.w.row_bytes * (size_t)p.w.rows;
+			together(product_part, &p);
+		}
+		t = now() - t;
+		if (t < best[terms][rows > 1])
+			best[terms][rows > 1] = t;
+	}
+	printf("\nproducts of a token, %.1f MB of weights\n",
+	       (double)bytes / 1e6);
+	printf("  %-22s %6.1f GB/s\n", "plain read",
+	       (double)POOL / best_of(reader, sink, 0.2) / 1e9);
+	for (int terms = 0; terms <= 2; terms++)
+		printf("  %-22s %6.1f GB/s %6.0f tokens/s; 10 rows %6.0f\n",
+		       terms == 0 ? "fp32" : terms == 1 ? "codes, terms 1" :
+		       "codes, terms 2",
+		       (double)bytes / best[terms][0] / 1e9,
+		       1 / best[terms][0], 10 / best[terms][1]);
+}
+
+/* ---- attention and vectors: one thread ---- */
+
+static void attention_job(void *ctx, int id)
+{
+	if (id == 0)
+		k->attention(ctx, scratch[0]);
+}
+
+/* 3 query heads of dim 64 on pages that lie behind x. */
+static void bench_attention(void)
+{
+	static const int cases[][2] = {	/* rows, pos0 */
+		{ 128, 0 }, { 512, 0 }, { 64, 448 }, { 1, 127 }, { 1, 511 },
+		{ 1, 2047 }, { 10, 511 },
+	};
+	const float *kt[32], *v[32];
+
+	printf("\nattention, 3 heads of dim 64 on one key/value head\n");
+	printf("%6s %6s %10s %10s\n", "rows", "pos0", "us", "GFLOP/s");
+	for (int i = 0; i < 32; i++) {
+		kt[i] = x + 8192 * i;
+		v[i] = kt[i] + 4096;
+	}
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		double rows = cases[i][0], pos0 = cases[i][1];
+		nnr__attn a = {
+			.q = x + 300000, .o = y, .ldq = 192, .ldo = 192,
+			.rows = cases[i][0], .heads = 3, .dim = 64,
+			.pos0 = cases[i][1], .scale = 0.125f, .kt = kt, .v = v,
+		};
+		double flop = 4.0 * 64 * 3 * rows *
+			(pos0 + (rows + 1) / 2);
+		double t = best_of(attention_job, &a, 0.05);
+		printf("%6d %6d %10.1f %10.1f\n", cases[i][0], cases[i][1],
+		       t * 1e6, flop / t / 1e9);
+	}
+}
+
+enum { ENCODE, RMSNORM, ROPE, SWIGLU, LOGSUMEXP, VECS };
+
+static void vec_job(void *ctx, int id)
+{
+	int best;
+
+	if (id != 0)
+		return;
+	switch (*(int *)ctx) {
+	case ENCODE: k->encode(x, 1536, &codes, 0, 0); break;
+	case RMSNORM: k->rmsnorm(x, x + 2048, 576, 1e-5f, y); break;
+	case ROPE: k->rope(y, 12, 64, x); break;
+	case SWIGLU: k->swiglu(x, x + 2048, 1536, y); break;
+	case LOGSUMEXP: k->logsumexp(x, 49152, &best); break;
+	}
+}
+
+static void bench_vec(void)
+{
+	static const struct { const char *name; double n; } v[VECS] = {
+		{ "encode 1536", 1536 }, { "rmsnorm 576", 576 },
+		{ "rope 12 x 64", 768 }, { "swiglu 1536", 1536 },
+		{ "logsumexp 49152", 49152 },
+	};
+
+	printf("\nrow-wise, one thread\n");
+	codes.ld = 1536;
+	memset(y, 0, 4096);
+	for (int i = 0; i < VECS; i++) {
+		double t = best_of(vec_job, &i, 0.02);
+		printf("%-18s %8.2f us %6.2f values/ns\n", v[i].name, t * 1e6,
+		       v[i].n / t / 1e9);
+	}
+}
+
+static bool wanted(int argc, char **argv, int from, const char *name)
+{
+	for (int i = from; i < argc; i++)
+		if (strcmp(argv[i], name) == 0)
+			return true;
+	return from >= argc;
+}
+
+int main(int argc, char **argv)
+{
+	int i = 1;
+
+	k = nnr__kernels_best();
+	for (; i + 1 < argc && argv[i][0] == '-'; i += 2)
+		if (argv[i][1] == 'c')
+			k = nnr__kernels_named(argv[i + 1]);
+		else
+			threads = atoi(argv[i + 1]);
+	if (!k || threads < 1 || threads > THREADS) {
+		fprintf(stderr, "kernels: no such CPU path or threads\n");
+		return 2;
+	}
+	setup();
+	team_start();
+	printf("path %s, %d thread%s\n", k->name, threads,
+	       threads > 1 ? "s" : "");
+	if (wanted(argc, argv, i, "peak"))
+		bench_peak();
+	if (wanted(argc, argv, i, "linear"))
+		bench_product(0);
+	if (wanted(argc, argv, i, "i8"))
+		bench_product(1);
+	if (wanted(argc, argv, i, "i8") || wanted(argc, argv, i, "i82"))
+		bench_product(2);
+	if (wanted(argc, argv, i, "decode"))
+		bench_decode();
+	if (wanted(argc, argv, i, "attention"))
+		bench_attention();
+	if (wanted(argc, argv, i, "vec"))
+		bench_vec();
+	team_stop();
+	return 0;
+}
