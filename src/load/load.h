@@ -124,5 +124,9 @@ int nnr__model_hash(const char *path, bool verify, char hex[65],
  * that relative paths count from, NULL for the current one. */
 int nnr__model_resolve(char **path, const char *ref, const char *base_dir,
 		       nnr_error *err);
+/* The user's models.yaml: y->doc[0] is a map of alias: path, or y->count is
+ * 0 when there is none.  Release y after a success. */
+int nnr__aliases_read(nnr__yaml *y, nnr_error *err);
+char *nnr__alias_path(const nnr__ynode *alias);	/* malloc'd */
 
 #endif

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "../synth_gguf.h"
+#include "load/pull.h"
 
 /* ---- helpers ---- */
 
@@ -418,6 +419,116 @@ static void test_digest_cache(void **state)
 	free(path);
 }
 
+/* ---- references ---- */
+
+static void resolves(const char *ref, const char *base, const char *expected)
+{
+	nnr_error err;
+	char *path;
+
+	if (nnr__model_resolve(&path, ref, base, &err))
+		fail_msg("%s: %s", ref, err.message);
+	assert_string_equal(path, expected);
+	free(path);
+}
+
+static void refused(const char *ref, int code, const char *words)
+{
+	nnr_error err = { 0 };
+	char *path;
+	int r = nnr__model_resolve(&path, ref, NULL, &err);
+
+	assert_null(path);
+	if (r != code || !strstr(err.message, words))
+		fail_msg("%s: got %d \"%s\", expected %d \"%s\"", ref, r,
+			 err.message, code, words);
+}
+
+static void write_aliases(const char *text)
+{
+	write_in("models.yaml", text, strlen(text));
+}
+
+static void test_resolve(void **state)
+{
+	char *model = in_folder("some-model"), hex[65], ref[512];
+
+	(void)state;
+	write_in("some-model", "abc", 3);
+	nnr__sha_of("abc", 3, hex);
+	resolves(model, NULL, model);
+	resolves(model, "/nonexistent", model);
+	resolves("some-model", folder, model);
+	snprintf(ref, sizeof ref, "some-model@sha256:%s", hex);
+	resolves(ref, folder, model);
+	ref[strlen("some-model@sha256:")] = 'B';	/* of ba78... */
+	resolves(ref, folder, model);
+	snprintf(ref, sizeof ref, "%s@sha256:%s", model, hex);
+	ref[strlen(ref) - 1] ^= 1;
+	refused(ref, NNR_E_INPUT, "was asked for");
+	ref[strlen(ref) - 1] = 0;
+	refused(ref, NNR_E_INPUT, "64 hexadecimal digits");
+	refused("", NNR_E_INPUT, "the model's name is empty");
+	refused("@sha256:", NNR_E_INPUT, "64 hexadecimal digits");
+	refused("smolm2-135m-instruct", NNR_E_INPUT, "no model named "
+		"'smolm2-135m-instruct'; did you mean "
+		"'smollm2-135m-instruct'?");
+	refused("xyz", NNR_E_INPUT, "`nnr model list` shows");
+	refused("nowhere/model", NNR_E_INPUT, "no model file");
+	refused("model.gguf", NNR_E_INPUT, "no model file 'model.gguf'");
+	refused("smollm2-135m-instruct", NNR_E_INPUT, "fetch it with `nnr "
+		"model pull smollm2-135m-instruct`");
+	free(model);
+}
+
+static void test_aliases(void **state)
+{
+	char *model = in_folder("some-model");
+
+	(void)state;
+	write_in("some-model", "abc", 3);
+	write_aliases("mine: some-model\nother: /nonexistent/file\n");
+	resolves("mine", "/nonexistent", model);
+	refused("mime", NNR_E_INPUT, "did you mean 'mine'?");
+	refused("other", NNR_E_INPUT, "'/nonexistent/file', which is not "
+		"there");
+	/* a name of the user's goes before the table's */
+	write_aliases("smollm2-135m-instruct: some-model\n");
+	resolves("smollm2-135m-instruct", NULL, model);
+	write_aliases("- a\n- b\n");
+	refused("mine", NNR_E_INPUT, "models.yaml:1:1: one map of alias");
+	write_aliases("a: b\nmine:\n  x: y\n");
+	refused("mine", NNR_E_INPUT, "models.yaml:3:3: alias mine: a path");
+	write_aliases("a: [\n");
+	refused("mine", NNR_E_INPUT, "models.yaml:");
+	write_aliases("");
+	refused("mine", NNR_E_INPUT, "no model named 'mine'");
+	free(model);
+}
+
+/* A fetched model that is not what the table pins is not used. */
+static void test_pulled(void **state)
+{
+	const char *alias = "smollm2-135m-instruct";
+	const nnr__model_row *row = nnr__model_row_of(alias);
+	nnr_error err;
+	char *path, *dir;
+	bool there;
+
+	(void)state;
+	assert_non_null(row);
+	assert_int_equal(nnr__pull_path(&path, &there, row, &err), 0);
+	assert_false(there);
+	dir = nnr__path_dir(path);
+	assert_int_equal(nnr__mkdirs(dir, &err), 0);
+	assert_int_equal(nnr__file_write(path, "x", 1, &err), 0);
+	refused(alias, NNR_E_INPUT, "not on this machine yet");
+	assert_int_equal(truncate(path, (off_t)row->size), 0);
+	refused(alias, NNR_E_FORMAT, "is damaged");
+	free(dir);
+	free(path);
+}
+
 /* ---- description ---- */
 
 static void test_info(void **state)
@@ -480,6 +591,9 @@ int main(void)
 		cmocka_unit_test(test_graph),
 		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_digest_cache),
+		cmocka_unit_test(test_resolve),
+		cmocka_unit_test(test_aliases),
+		cmocka_unit_test(test_pulled),
 		cmocka_unit_test(test_info),
 	};
 
