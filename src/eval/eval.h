@@ -26,14 +26,15 @@ nnr__rate nnr__rate_of(int hits, int n);
 typedef struct nnr__outcome {
 	int target, label;	/* label indices; -1: none */
 	bool right;
-	bool failed;		/* no value could be read from the answer */
+	int samples, unread;	/* generated; without a value to be read */
 	double agreement;	/* NaN: one answer only */
 	const double *score;	/* natural-log score per label, or NULL */
 } nnr__outcome;
 
 typedef struct nnr__tally {
 	int labels;		/* 0: the output is not a label */
-	int items, hits, failures, scored, agreed;
+	int items, hits, scored, agreed;
+	int samples, unread;
 	double nll, brier, agreement;
 	int *confusion;		/* target x (prediction, then none) */
 	struct {
@@ -63,19 +64,17 @@ const char *nnr__most_common(const char *const *text, int n, int *count);
 /* ---- the report: also the run record (report.c, table.c) ---- */
 typedef struct nnr__report {
 	const char *program, *program_hash;
+	const nnr__strings *set;	/* overrides */
 	const char *model, *model_hash;	/* reference as written, SHA-256 */
 	const char *data, *data_hash;	/* file name without folder */
-	const char *where, *columns;	/* NULL: not given */
+	const char *const *where;	/* FIELD=VALUE */
+	int wheres;
+	const char *columns;		/* NULL: not given */
 	int64_t limit, sample;		/* 0: not given */
 	int64_t sample_seed;
-	const char *const *set;		/* KEY=VALUE */
-	int sets;
-	bool seeded;
-	int64_t seed;
 	const char *mode, *cpu, *features, *kernel;
 	int threads;
-	nnr__type type;
-	const nnr__strings *labels;	/* T_LABEL, else NULL */
+	const nnr__field *output;
 	const nnr__tally *tally;
 	const char *majority;		/* the most common target */
 	int majority_hits;

@@ -100,7 +100,8 @@ void nnr__tally_add(nnr__tally *t, const nnr__outcome *o)
 {
 	t->items++;
 	t->hits += o->right;
-	t->failures += o->failed;
+	t->samples += o->samples;
+	t->unread += o->unread;
 	if (!isnan(o->agreement)) {
 		t->agreed++;
 		t->agreement += o->agreement;

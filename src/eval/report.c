@@ -100,21 +100,24 @@ static void rate(nnr__buf *b, const char *name, nnr__rate r)
 	shut(b);
 }
 
+static void put_list(nnr__buf *b, const char *name, const char *const *s,
+		     int n)
+{
+	key(b, name);
+	nnr__buf_addc(b, '[');
+	for (int i = 0; i < n; i++) {
+		nnr__buf_adds(b, i ? "," : "");
+		nnr__buf_add_json(b, s[i], strlen(s[i]));
+	}
+	nnr__buf_addc(b, ']');
+}
+
 static void put_program(const nnr__report *r, nnr__buf *b)
 {
 	open(b, "program");
 	text(b, "name", r->program);
 	text(b, "hash", r->program_hash);
-	key(b, "set");
-	nnr__buf_addc(b, '[');
-	for (int i = 0; i < r->sets; i++) {
-		if (i)
-			nnr__buf_addc(b, ',');
-		nnr__buf_add_json(b, r->set[i], strlen(r->set[i]));
-	}
-	nnr__buf_addc(b, ']');
-	if (r->seeded)
-		integer(b, "seed", r->seed);
+	put_list(b, "set", (const char *const *)r->set->s, r->set->n);
 	shut(b);
 }
 
@@ -126,8 +129,8 @@ static void put_data(const nnr__report *r, nnr__buf *b)
 	integer(b, "items", r->tally->items);
 	if (r->columns)
 		text(b, "columns", r->columns);
-	if (r->where)
-		text(b, "where", r->where);
+	if (r->wheres)
+		put_list(b, "where", r->where, r->wheres);
 	if (r->limit)
 		integer(b, "limit", r->limit);
 	if (r->sample) {
@@ -144,7 +147,7 @@ static void put_confusion(const nnr__report *r, nnr__buf *b)
 	open(b, "confusion");
 	key(b, "labels");
 	for (int c = 0; c < n; c++) {
-		const char *name = r->labels->s[c];
+		const char *name = r->output->labels.s[c];
 		nnr__buf_addc(b, c ? ',' : '[');
 		nnr__buf_add_json(b, name, strlen(name));
 	}
@@ -169,11 +172,13 @@ static void put_results(const nnr__report *r, nnr__buf *b)
 	rate(b, nnr__report_measure(r), nnr__rate_of(t->hits, t->items));
 	open(b, "majority");
 	key(b, "answer");
-	nnr__value_json(r->type, r->majority, b);
+	nnr__value_json(r->output->type, r->majority, b);
 	rate(b, nnr__report_measure(r),
 	     nnr__rate_of(r->majority_hits, t->items));
 	shut(b);
-	rate(b, "parse_failures", nnr__rate_of(t->failures, t->items));
+	if (t->samples)
+		rate(b, "parse_failures",
+		     nnr__rate_of(t->unread, t->samples));
 	if (t->agreed)
 		number(b, "agreement", nnr__agreement(t));
 	if (t->labels) {
@@ -190,7 +195,7 @@ static void put_results(const nnr__report *r, nnr__buf *b)
 
 const char *nnr__report_measure(const nnr__report *r)
 {
-	return r->tally->labels || r->type == NNR__T_BOOL ? "accuracy"
+	return r->tally->labels || r->output->type == NNR__T_BOOL ? "accuracy"
 							   : "exact_match";
 }
 

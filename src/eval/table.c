@@ -96,11 +96,11 @@ static void confusion(const nnr__report *r, nnr__buf *b)
 	name(b, "target \\ answer");
 	for (int o = 0; o < wide; o++) {
 		nnr__buf_addc(b, ' ');
-		right(b, o < n ? r->labels->s[o] : "(none)", cell - 1);
+		right(b, o < n ? r->output->labels.s[o] : "(none)", cell - 1);
 	}
 	nnr__buf_addc(b, '\n');
 	for (int c = 0; c < n; c++) {
-		name(b, r->labels->s[c]);
+		name(b, r->output->labels.s[c]);
 		for (int o = 0; o < wide; o++)
 			nnr__buf_addf(b, "%*d", cell,
 				      t->confusion[c * wide + o]);
@@ -140,9 +140,9 @@ void nnr__report_text(const nnr__report *r, nnr__buf *b)
 	rate(b, nnr__rate_of(t->hits, t->items), NULL);
 	name(b, t->labels ? "majority class" : "commonest answer");
 	rate(b, nnr__rate_of(r->majority_hits, t->items), r->majority);
-	if (t->failures) {
-		name(b, "unreadable");
-		rate(b, nnr__rate_of(t->failures, t->items), NULL);
+	if (t->samples) {
+		name(b, "parse failures");
+		rate(b, nnr__rate_of(t->unread, t->samples), NULL);
 	}
 	figure(b, "agreement", nnr__agreement(t), "share of the samples");
 	if (t->labels) {

@@ -53,7 +53,7 @@ static void check_case(const nnr__jnode *c)
 		nnr__tally_add(&t, &(nnr__outcome){
 			.target = (int)target->num, .label = (int)said->num,
 			.right = (int)target->num == (int)said->num,
-			.failed = said->num < 0, .agreement = NAN,
+			.agreement = NAN,
 			.score = score });
 		said = said->next;
 		row = row->next;
@@ -119,7 +119,7 @@ static void test_by_hand(void **state)
 					    .agreement = 0.6,
 					    .score = score });
 	nnr__tally_add(&t, &(nnr__outcome){ .target = 1, .label = -1,
-					    .failed = true,
+					    .samples = 5, .unread = 2,
 					    .agreement = 0.4 });
 	near(nnr__nll(&t), log(4));
 	near(nnr__brier(&t), 2 * 0.75 * 0.75);
@@ -128,7 +128,8 @@ static void test_by_hand(void **state)
 	near(nnr__macro_f1(&t), 0);
 	assert_int_equal(t.confusion[1 * 3 + 0], 1);
 	assert_int_equal(t.confusion[1 * 3 + 2], 1);
-	assert_int_equal(t.failures, 1);
+	assert_int_equal(t.samples, 5);
+	assert_int_equal(t.unread, 2);
 	nnr__tally_release(&t);
 }
 
@@ -179,18 +180,20 @@ static void test_prediction(void **state)
 	nnr__buf_release(&b);
 }
 
-static nnr__report sample(const nnr__tally *t, const nnr__strings *labels)
+static nnr__report sample(const nnr__tally *t, const nnr__field *output)
 {
-	static const char *const set[] = { "demos.count=4" };
+	static char *set[] = { "in.demos.count=4" };
+	static const nnr__strings sets = { set, 1 };
+	static const char *const where[] = { "task=a", "b=\"" };
 
 	return (nnr__report){
 		.program = "a-program-with-a-name-that-is-rather-long",
-		.program_hash = "p", .model = "m", .model_hash = "h",
-		.data = "data.tsv", .data_hash = "d", .limit = 5,
-		.set = set, .sets = 1, .mode = "fast", .cpu = "cpu",
+		.program_hash = "p", .set = &sets, .model = "m",
+		.model_hash = "h", .data = "data.tsv", .data_hash = "d",
+		.where = where, .wheres = 2, .columns = "a,b", .limit = 5,
+		.sample = 4, .mode = "fast", .cpu = "cpu",
 		.features = "avx2", .kernel = "avx2", .threads = 2,
-		.type = labels ? NNR__T_LABEL : NNR__T_NUMBER,
-		.labels = labels, .tally = t, .majority = "yes",
+		.output = output, .tally = t, .majority = "yes",
 		.majority_hits = 1, .seconds = 1.5, .peak_bytes = 1000,
 		.prompt_tokens = 30 };
 }
@@ -223,7 +226,9 @@ static void check_report(const nnr__report *r, const char *measure)
 static void test_report(void **state)
 {
 	char *two[] = { "a label of many, many letters", "yes" }, *many[40];
-	nnr__strings labels = { two, 2 };
+	nnr__field label = { .name = "label", .type = NNR__T_LABEL,
+			     .labels = { two, 2 } };
+	nnr__field number = { .name = "n", .type = NNR__T_NUMBER };
 	nnr__report r;
 	nnr__tally t;
 
@@ -232,22 +237,23 @@ static void test_report(void **state)
 	nnr__tally_add(&t, &(nnr__outcome){ .target = 1, .label = 1,
 					    .right = true,
 					    .agreement = NAN });
-	r = sample(&t, &labels);
+	r = sample(&t, &label);
 	check_report(&r, "accuracy");
 	nnr__tally_release(&t);
 
 	for (int i = 0; i < 40; i++)
 		many[i] = two[1];
-	labels = (nnr__strings){ many, 40 };
+	label.labels = (nnr__strings){ many, 40 };
 	assert_int_equal(nnr__tally_init(&t, 40, NULL), 0);
-	r = sample(&t, &labels);
+	r = sample(&t, &label);
 	check_report(&r, "accuracy");
 	nnr__tally_release(&t);
 
 	assert_int_equal(nnr__tally_init(&t, 0, NULL), 0);
 	nnr__tally_add(&t, &(nnr__outcome){ .target = -1, .label = -1,
+					    .samples = 2, .unread = 1,
 					    .agreement = 0.5 });
-	r = sample(&t, NULL);
+	r = sample(&t, &number);
 	check_report(&r, "exact_match");
 	nnr__tally_release(&t);
 }
