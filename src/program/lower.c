@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lower.c: joins a program and a model: tokens of the choices, the constant
+ * beginning of every prompt as a compiled prefix, fits.
+ */
+#include "step.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the constant beginning ---- */
+
+/* Texts that begin differently, so that what two prompts share is constant.
+ * Most items begin with a letter: both do. */
+static const char *probe_text(const nnr__field *f, int which)
+{
+	static const char *const texts[][2] = {
+		[NNR__T_STRING] = { "A", "the" },
+		[NNR__T_INT] = { "1", "2" },
+		[NNR__T_NUMBER] = { "1", "2" },
+		[NNR__T_BOOL] = { "yes", "no" }
+	};
+
+	if (f->type == NNR__T_LABEL)
+		return f->labels.s[which];
+	return texts[f->type][which];
+}
+
+static int probe(nnr_program *p, int which, nnr__ids *out, nnr_error *err)
+{
+	nnr__record item = { 0 };
+	nnr__prompt prompt = { 0 };
+	int rc = 0;
+
+	for (int i = 0; i < p->inputs && !rc; i++) {
+		const char *text = probe_text(&p->input[i], which);
+		rc = nnr__record_set(&item, p->input[i].name, text,
+				     strlen(text), err);
+	}
+	rc = rc ? rc : nnr__program_render(p, &item, &prompt, err);
+	rc = rc ? rc : nnr__prompt_encode(p->model->tok, &prompt, out, err);
+	nnr__prompt_release(&prompt);
+	nnr__record_release(&item);
+	return rc;
+}
+
+static int compile_prefix(nnr_program *p, nnr_error *err)
+{
+	nnr__ids a = { 0 }, b = { 0 };
+	size_t n = 0, context = (size_t)p->model->bb->context;
+	int rc = probe(p, 0, &a, err);
+
+	rc = rc ? rc : probe(p, 1, &b, err);
+	while (!rc && n < a.n && n < b.n && a.id[n] == b.id[n])
+		n++;
+	if (!rc && n == a.n && n)
+		n--;	/* the last token always runs: its logits are read */
+	if (!rc && n < context) {
+		p->prefix_tokens = (int)n;
+		rc = nnr__engine_prefix(p->engine, a.id, (int)n, err);
+	}
+	nnr__ids_release(&a);
+	nnr__ids_release(&b);
+	return rc;
+}
+
+/* ---- binding ---- */
+
+static nnr__step *step_at(nnr_program *p, int i)
+{
+	return i < p->ins ? &p->in[i] : &p->out[i - p->ins];
+}
+
+/* What an installed model serves: everything but gradients. */
+static int check_needs(const nnr_program *p, nnr_error *err)
+{
+	static const char *const gives[] = { "text", "top_logprobs",
+					     "logits" };
+
+	for (int i = 0; i < p->outs; i++) {
+		const nnr__step *s = &p->out[i];
+		bool ok = !s->row->needs;
+		for (size_t k = 0; k < sizeof(gives) / sizeof(*gives); k++)
+			ok = ok || strcmp(gives[k], s->row->needs) == 0;
+		if (!ok)
+			return nnr__fail_step(p, s, NULL, err, "needs `%s`, "
+					      "which the model does not give",
+					      s->row->needs);
+	}
+	return 0;
+}
+
+static int bind_all(nnr_program *p, const nnr__engine_opts *o,
+		    nnr_error *err)
+{
+	int rc = check_needs(p, err);
+
+	if (!rc)
+		rc = nnr__engine_new(&p->engine, p->model->bb, o, err);
+	for (int i = 0; i < p->ins + p->outs && !rc; i++) {
+		nnr__step *s = step_at(p, i);
+		if (s->when != NNR__WHEN_TRAIN && s->row->bind)
+			rc = s->row->bind(p, s, err);
+	}
+	rc = rc ? rc : compile_prefix(p, err);
+	for (int i = 0; i < p->outs && !rc; i++) {
+		nnr__step *s = &p->out[i];
+		if (s->when != NNR__WHEN_TRAIN && s->row->fit)
+			rc = s->row->fit(p, s, false, err);
+	}
+	return rc;
+}
+
+int nnr__program_bind(nnr_program *p, const nnr_model *m,
+		      const nnr__engine_opts *o, nnr_error *err)
+{
+	nnr_error local;
+	int rc;
+
+	nnr__program_unbind(p);
+	p->model = m;
+	p->precision = o ? o->precision : NNR_FAST;
+	p->no_cache = o && o->no_cache;
+	rc = bind_all(p, o, err ? err : &local);
+	if (rc)
+		nnr__program_unbind(p);
+	return rc;
+}
+
+void nnr__program_unbind(nnr_program *p)
+{
+	for (int c = 0; p->choice && c < p->choices; c++)
+		nnr__ids_release(&p->choice[c]);
+	free(p->choice);
+	p->choice = NULL;
+	p->choices = 0;
+	nnr__engine_free(p->engine);
+	p->engine = NULL;
+	p->model = NULL;
+	p->prefix_tokens = 0;
+	p->ready = false;
+}
+
+int nnr__program_fit(nnr_program *p, nnr_error *err)
+{
+	nnr_error local;
+	int rc = 0;
+
+	if (p->ready)
+		return 0;
+	for (int i = 0; i < p->outs && !rc; i++) {
+		nnr__step *s = &p->out[i];
+		if (s->when != NNR__WHEN_TRAIN && s->row->fit)
+			rc = s->row->fit(p, s, true, err ? err : &local);
+	}
+	p->ready = !rc;
+	return rc;
+}
