@@ -209,7 +209,7 @@ def check_complexity(paths):
 
 def main():
     places = ["src/*/*.[ch]", "src/*/*.def", "include/*.h", "fuzz/*.c",
-              "tests/*.c", "tests/unit/*.[ch]"]
+              "tests/*.[ch]", "tests/unit/*.[ch]"]
     paths = sorted(p for g in places for p in ROOT.glob(g))
     where = headers()
     code = 0
