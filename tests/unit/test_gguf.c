@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "../synth_gguf.h"
+#include "graph/graph.h"
 #include "text/text.h"
 
 #define REAL_MODEL "smollm2-135m-instruct"
@@ -259,6 +260,69 @@ static void test_random(void **state)
 		open_bytes(copy, file.len, &err);
 	}
 	free(copy);
+	nnr__buf_release(&file);
+}
+
+/* ---- damaged weights, run ---- */
+
+/* Three tokens through a backbone: whatever its numbers are, the answer is a
+ * token of its vocabulary. */
+static void run_model(const nnr__backbone *b, nnr__pool *pool,
+		      nnr_precision mode)
+{
+	const int32_t token[] = { 1, 4, 22 }, want[] = { 0, 2 };
+	nnr__run run = { .n = 3 };
+	nnr__chunk chunk = { .token = token, .run = &run, .runs = 1,
+			     .rows = 3, .want = want, .wants = 2 };
+	float z[2];
+	int best[2];
+	const float *features;
+	nnr__store *store;
+	nnr__exec *e;
+	nnr_error err;
+
+	assert_int_equal(nnr__store_new(&store, b->layers, b->kv_heads,
+					b->dim, 1 << 20, &err), 0);
+	assert_int_equal(nnr__exec_new(&e, b->graph, pool, nnr__kernels_best(),
+				       mode, 4, 16, &err), 0);
+	run.seq = nnr__seq_new(store);
+	assert_non_null(run.seq);
+	assert_int_equal(nnr__exec_run(e, &chunk, &features, &err), 0);
+	assert_int_equal(nnr__exec_logz(e, features, 2, &b->head, (nnr__logz){
+					.out = z, .best = best }, &err), 0);
+	for (int i = 0; i < 2; i++)
+		assert_in_range(best[i], 0, b->vocab - 1);
+	nnr__seq_free(run.seq);
+	nnr__exec_free(e);
+	nnr__store_free(store);
+}
+
+static void test_run_damaged(void **state)
+{
+	nnr__buf file = tiny();
+	nnr_error err;
+	nnr__backbone *b;
+	nnr__pool *pool;
+	nnr__gguf *g;
+	int ran = 0;
+
+	(void)state;
+	assert_int_equal(nnr__pool_new(&pool, 1, &err), 0);
+	for (size_t i = 0; i < file.len; i += 5) {
+		const char was = file.p[i];
+
+		/* 7f makes infinities and NaNs of half the scales */
+		file.p[i] = (char)(i % 2 ? 0x7f : 0xff);
+		if (!nnr__gguf_parse(&g, file.p, file.len, &err) &&
+		    !nnr__backbone_new(&b, g, &err)) {
+			run_model(b, pool, i % 3 ? NNR_FAST : NNR_EXACT);
+			nnr__backbone_close(b);
+			ran++;
+		}
+		file.p[i] = was;
+	}
+	assert_true(ran > 500);
+	nnr__pool_free(pool);
 	nnr__buf_release(&file);
 }
 
@@ -538,6 +602,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_every_cut),
 		cmocka_unit_test(test_every_byte),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_run_damaged),
 		cmocka_unit_test(test_header),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_arrays),
