@@ -26,11 +26,11 @@ static const nnr__kernels tables[] = {	/* best last */
 		.linear = nnr__linear_generic,
 		.linear_i8 = nnr__linear_i8_avx512,
 		.encode = nnr__encode_generic,
-		.rmsnorm = nnr__rmsnorm_generic,
-		.rope = nnr__rope_generic,
-		.swiglu = nnr__swiglu_generic,
-		.attention = nnr__attention_generic,
-		.logsumexp = nnr__logsumexp_generic,
+		.rmsnorm = nnr__rmsnorm_avx512,
+		.rope = nnr__rope_avx512,
+		.swiglu = nnr__swiglu_avx512,
+		.attention = nnr__attention_avx512,
+		.logsumexp = nnr__logsumexp_avx512,
 	},
 #endif
 };
