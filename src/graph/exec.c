@@ -243,13 +243,13 @@ static void run_rows(nnr__exec *e, int from, int end, int id)
 	int r0 = rows * id / e->threads, r1 = rows * (id + 1) / e->threads;
 
 	if (s[from].split == NNR__S_JOBS) {
-		nnr__step_rows(e, &s[from++], 0, 0, id);
+		nnr__exec_rows(e, &s[from++], 0, 0, id);
 		if (from == end)
 			return;
 	}
 	for (int r = r0; r < r1; r += STRIP)
 		for (int i = from; i < end; i++)
-			nnr__step_rows(e, &s[i], r, r + STRIP < r1 ?
+			nnr__exec_rows(e, &s[i], r, r + STRIP < r1 ?
 				       r + STRIP : r1, id);
 }
 

@@ -211,7 +211,7 @@ static void run_block(const nnr__exec *e, const block *b)
 	encode(e, b->step->id, b->r0, b->r1, b->c0, b->c1);
 }
 
-void nnr__step_rows(nnr__exec *e, const nnr__step_of *s, int r0, int r1,
+void nnr__exec_rows(nnr__exec *e, const nnr__step_of *s, int r0, int r1,
 		    int id)
 {
 	const nnr__node *n = &e->g->node[s->id];

@@ -152,7 +152,7 @@ struct nnr__exec {
 };
 
 /* Runs one step on rows r0..r1 (all columns). */
-void nnr__step_rows(nnr__exec *e, const nnr__step_of *s, int r0, int r1,
+void nnr__exec_rows(nnr__exec *e, const nnr__step_of *s, int r0, int r1,
 		    int id);
 /* Runs one step split over columns, or jobs, for thread id. */
 void nnr__step_cols(nnr__exec *e, const nnr__step_of *s, int id);
