@@ -8,6 +8,7 @@
  * Weights end at an unreadable page: a read past them is a crash.
  * Two NaNs count as the same bits (their payload is nobody's promise).
  */
+#define _DEFAULT_SOURCE	/* MAP_ANONYMOUS */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Integer products with AVX-512 VNNI.  Lane = row of W.  Up to FUSED rows of
- * x the codes go from the file's blocks through registers into the dots
- * (decoding: memory speed); above, 32 rows of W are laid out once in scratch
- * as
- *   per block: u8 w[8][groups][64]  (dword j of 16 rows: 4 consecutive k)
- *              float d[groups][16], m[groups][16]
- * and tiles of 6 rows of x run over them.
+ * Integer products with AVX-512 VNNI.  Lane = row of W.  Blocks of 16 or 32
+ * rows of W are laid out in scratch as
+ *   u8 w[8][groups][64]   (dword j of 16 rows: 4 consecutive k)
+ *   float d[groups][16], m[groups][16]
+ * Up to FUSED rows of x a tile takes all of them and lays out two blocks at
+ * a time, just before it uses them (decoding: memory speed); above, tiles of
+ * TILE rows run over a panel of 32 whole rows of W.
  */
 #include "rows_avx512.h"
 
 #include <assert.h>
 
-#define FUSED 4
+#define FUSED 12	/* rows of x, times 16 of W */
+#define TILE 6		/* rows of x, times 32 of W */
+#define BLOCK_BYTES 640	/* of a block of 16 rows of W, laid out */
+
+/* ---- laying out ---- */
 
 /* 8 vectors of unsigned codes: dword j = k 4j..4j+3; int8 gets + 128. */
 INLINE void codes8(nnr__dtype type, const block16 *b, __m512i w[8])
@@ -30,6 +34,80 @@ INLINE void codes8(nnr__dtype type, const block16 *b, __m512i w[8])
 				_mm512_srli_epi16(b->q[j], 4), low);
 		}
 }
+
+/* Two blocks at p; their share of the next 16 rows is fetched. */
+INLINE void read_ahead(nnr__dtype type, const uint8_t *p, const uint8_t *next,
+		       size_t rb, block16 blk[2])
+{
+	prefetch(type, next);
+	read2(type, p, rb, blk);
+}
+
+INLINE void lay_block(nnr__dtype type, const block16 *b, uint8_t *dst,
+		      int groups)
+{
+	__m512i w[8];
+	float *scale = (float *)(dst + 512 * groups);
+
+	codes8(type, b, w);
+	UNROLL for (int j = 0; j < 8; j++)
+		_mm512_store_si512(dst + 64 * groups * j, w[j]);
+	_mm512_store_ps(scale, b->d);
+	if (type != NNR__Q8_0)
+		_mm512_store_ps(scale + 16 * groups, b->m);
+}
+
+/* Lays out `blocks` (1 or 2) of 16 rows at p for a panel of `groups`. */
+typedef void lay_fn(const uint8_t *p, const uint8_t *next, size_t rb,
+		    int blocks, uint8_t *dst, int groups);
+
+INLINE void lay(nnr__dtype type, const uint8_t *p, const uint8_t *next,
+		size_t rb, int blocks, uint8_t *dst, int groups)
+{
+	block16 b[2];
+
+	if (blocks == 1) {
+		read1(type, p, rb, b);
+		lay_block(type, b, dst, groups);
+		return;
+	}
+	read_ahead(type, p, next, rb, b);
+	lay_block(type, &b[0], dst, groups);
+	lay_block(type, &b[1], dst + BLOCK_BYTES * groups, groups);
+}
+
+#define LAY_FN(type) \
+	static void lay_##type(const uint8_t *p, const uint8_t *next, \
+			       size_t rb, int blocks, uint8_t *dst, \
+			       int groups) \
+	{ \
+		lay(NNR__##type, p, next, rb, blocks, dst, groups); \
+	}
+LAY_FN(Q4_0)
+LAY_FN(Q4_1)
+LAY_FN(Q8_0)
+
+static lay_fn *lay_of(nnr__dtype type)
+{
+	return type == NNR__Q4_0 ? lay_Q4_0 :
+		type == NNR__Q4_1 ? lay_Q4_1 : lay_Q8_0;
+}
+
+/* 16 rows of W from n on, group g of the panel. */
+static void lay_rows(const nnr__mat *w, int n, uint8_t *panel, int groups)
+{
+	const int nb = w->cols / 32, bytes = nnr__dtypes[w->type].bytes;
+	const uint8_t *p = nnr__row(w, n), *next = p + 16 * w->row_bytes;
+	lay_fn *fn = lay_of(w->type);
+
+	for (int b = 0; b < nb; b += 2, p += 2 * bytes) {
+		fn(p, next, w->row_bytes, nb - b > 1 ? 2 : 1, panel, groups);
+		next += 32 * bytes;
+		panel += 2 * BLOCK_BYTES * groups;
+	}
+}
+
+/* ---- one block ---- */
 
 /* Where the codes of a row of x lie, at its block 0. */
 typedef struct {
@@ -66,7 +144,8 @@ INLINE __m512i start(nnr__dtype type, int terms, const xrow *x, int b)
 	return _mm512_set1_epi32(-128 * s);
 }
 
-/* The chain of the contract for one block: s is its integer dot. */
+/* The chain of the contract for one block: s is its integer dot.  Q4_0 goes
+ * as Q4_1, its offset stands in the layout. */
 INLINE __m512 chain(nnr__dtype type, int terms, const xrow *x, int b,
 		    __m512i s, __m512 d, __m512 m, __m512 c)
 {
@@ -84,126 +163,9 @@ INLINE __m512i times254(__m512i s)
 	return _mm512_mullo_epi32(s, _mm512_set1_epi32(254));
 }
 
-/* ---- few rows: registers only ---- */
-
-INLINE void fused_block(nnr__dtype type, int terms, int rows,
-			const block16 *blk, const xrow *x, int b, __m512 *c)
-{
-	__m512i w[8];
-
-	codes8(type, blk, w);
-	UNROLL for (int r = 0; r < rows; r++) {
-		__m512i s = start(type, terms, &x[r], b);
-		__m512i s1 = terms == 2 ? _mm512_setzero_si512() : s;
-		UNROLL for (int j = 0; j < 8; j++) {
-			s1 = _mm512_dpbusd_epi32(s1, w[j],
-						 dword(x[r].hi, b, j));
-			if (terms == 2)
-				s = _mm512_dpbusd_epi32(
-					s, w[j], dword(x[r].lo, b, j));
-		}
-		if (terms == 2)
-			s1 = _mm512_add_epi32(times254(s1), s);
-		c[r] = chain(type, terms, &x[r], b, s1, blk->d, blk->m, c[r]);
-	}
-}
-
-INLINE void put(float *y, __m512 c, bool add)
-{
-	if (add)
-		c = _mm512_add_ps(_mm512_loadu_ps(y), c);
-	_mm512_storeu_ps(y, c);
-}
-
-INLINE void fused(nnr__dtype type, int terms, int rows, const nnr__mat *w,
-		  int n0, int n1, const nnr__codes *x, int row0, float *y,
-		  size_t ldy, bool add)
-{
-	const int nb = w->cols / 32, bytes = nnr__dtypes[type].bytes;
-	const size_t rb = w->row_bytes;
-	xrow xr[FUSED];
-
-	UNROLL for (int r = 0; r < rows; r++)
-		xr[r] = xrow_at(x, row0 + r, terms);
-	for (int n = n0; n < n1; n += 16) {
-		const uint8_t *p = nnr__row(w, n), *next = p + 16 * rb;
-		block16 blk[2];
-		__m512 c[FUSED];
-		int b = 0;
-		UNROLL for (int r = 0; r < rows; r++)
-			c[r] = _mm512_setzero_ps();
-		for (; b + 2 <= nb; b += 2, p += 2 * bytes) {
-			for (int i = 0; i < 32 * bytes; i += 64)
-				_mm_prefetch((const char *)next + i,
-					     _MM_HINT_T0);
-			next += 32 * bytes;
-			read2(type, p, rb, blk);
-			fused_block(type, terms, rows, &blk[0], xr, b, c);
-			fused_block(type, terms, rows, &blk[1], xr, b + 1, c);
-		}
-		if (b < nb) {
-			read1(type, p, rb, blk);
-			fused_block(type, terms, rows, blk, xr, b, c);
-		}
-		UNROLL for (int r = 0; r < rows; r++)
-			put(y + (size_t)r * ldy + n, c[r], add);
-	}
-}
-/* ---- many rows: panels of 16 or 32 rows of W ---- */
-
-#define TILE 6		/* rows of x; fewer at the end, but at least 3 */
-#define BLOCK_BYTES 640	/* of one block of 16 rows in a panel */
-
-INLINE void pack_block(nnr__dtype type, const block16 *b, uint8_t *dst,
-		       int groups, int g)
-{
-	__m512i w[8];
-	float *scale = (float *)(dst + 512 * groups);
-
-	codes8(type, b, w);
-	UNROLL for (int j = 0; j < 8; j++)
-		_mm512_store_si512(dst + 64 * (groups * j + g), w[j]);
-	_mm512_store_ps(scale + 16 * g, b->d);
-	if (type != NNR__Q8_0)
-		_mm512_store_ps(scale + 16 * (groups + g), b->m);
-}
-
-INLINE void pack(nnr__dtype type, const nnr__mat *w, int n, int groups,
-		 uint8_t *panel)
-{
-	const int nb = w->cols / 32, bytes = nnr__dtypes[type].bytes;
-	const int step = BLOCK_BYTES * groups;
-
-	for (int g = 0; g < groups; g++) {
-		const uint8_t *p = nnr__row(w, n + 16 * g);
-		uint8_t *dst = panel;
-		block16 blk[2];
-		int b = 0;
-		for (; b + 2 <= nb; b += 2, p += 2 * bytes, dst += 2 * step) {
-			read2(type, p, w->row_bytes, blk);
-			pack_block(type, &blk[0], dst, groups, g);
-			pack_block(type, &blk[1], dst + step, groups, g);
-		}
-		if (b < nb) {
-			read1(type, p, w->row_bytes, blk);
-			pack_block(type, blk, dst, groups, g);
-		}
-	}
-}
-
-static void pack_any(const nnr__mat *w, int n, int groups, uint8_t *panel)
-{
-	if (w->type == NNR__Q4_1)
-		pack(NNR__Q4_1, w, n, groups, panel);
-	else if (w->type == NNR__Q4_0)
-		pack(NNR__Q4_0, w, n, groups, panel);
-	else
-		pack(NNR__Q8_0, w, n, groups, panel);
-}
-
 /* Adds the dots of one block of codes to s. */
 INLINE void dots(int rows, int groups, const uint8_t *panel,
-		 const int8_t *const *codes, int b, __m512i s[TILE][2])
+		 const int8_t *const *codes, int b, __m512i s[FUSED][2])
 {
 	UNROLL for (int j = 0; j < 8; j++) {
 		__m512i w[2];
@@ -221,11 +183,11 @@ INLINE void dots(int rows, int groups, const uint8_t *panel,
 
 /* The integer dots of one block with 254 hi + lo in place of hi if terms is
  * 2. */
-INLINE void tile_dots(nnr__dtype type, int terms, int rows, int groups,
+INLINE void block_dots(nnr__dtype type, int terms, int rows, int groups,
 		      const uint8_t *panel, const xrow *x, int b,
-		      __m512i s[TILE][2])
+		      __m512i s[FUSED][2])
 {
-	const int8_t *codes[TILE];
+	const int8_t *codes[FUSED];
 
 	UNROLL for (int r = 0; r < rows; r++) {
 		codes[r] = x[r].hi;
@@ -248,130 +210,238 @@ INLINE void tile_dots(nnr__dtype type, int terms, int rows, int groups,
 	dots(rows, groups, panel, codes, b, s);
 }
 
-INLINE void tile(nnr__dtype type, int terms, int rows, int groups,
-		 const uint8_t *panel, int nb, const nnr__codes *x, int row,
-		 float *y, size_t ldy, bool add)
+/* One block of all columns: c is the chain of each row and column. */
+INLINE void block(nnr__dtype type, int terms, int rows, int groups,
+		  const uint8_t *panel, const xrow *x, int b,
+		  __m512 c[FUSED][2])
 {
-	xrow xr[TILE];
-	__m512 c[TILE][2];
+	const float *d = (const float *)(panel + 512 * groups);
+	__m512i s[FUSED][2];
 
-	UNROLL for (int r = 0; r < rows; r++) {
-		xr[r] = xrow_at(x, row + r, terms);
+	block_dots(type, terms, rows, groups, panel, x, b, s);
+	UNROLL for (int r = 0; r < rows; r++)
 		UNROLL for (int g = 0; g < groups; g++)
-			c[r][g] = _mm512_setzero_ps();
-	}
-	for (int b = 0; b < nb; b++, panel += BLOCK_BYTES * groups) {
-		const float *d = (const float *)(panel + 512 * groups);
-		__m512i s[TILE][2];
-		tile_dots(type, terms, rows, groups, panel, xr, b, s);
-		UNROLL for (int r = 0; r < rows; r++)
-			UNROLL for (int g = 0; g < groups; g++)
-				c[r][g] = chain(
-					type, terms, &xr[r], b, s[r][g],
+			c[r][g] = chain(type, terms, &x[r], b, s[r][g],
 					_mm512_load_ps(d + 16 * g),
 					_mm512_load_ps(d + 16 * (groups + g)),
 					c[r][g]);
-	}
+}
+
+INLINE void clear(int rows, int groups, __m512 c[FUSED][2])
+{
 	UNROLL for (int r = 0; r < rows; r++)
 		UNROLL for (int g = 0; g < groups; g++)
-			put(y + (size_t)r * ldy + 16 * g, c[r][g], add);
+			c[r][g] = _mm512_setzero_ps();
 }
 
-typedef void tile_fn(const uint8_t *panel, int nb, const nnr__codes *x,
-		     int row, float *y, size_t ldy, bool add);
+INLINE void put(int rows, int groups, __m512 c[FUSED][2], float *y,
+		size_t ldy, bool add)
+{
+	UNROLL for (int r = 0; r < rows; r++)
+		UNROLL for (int g = 0; g < groups; g++) {
+			float *p = y + (size_t)r * ldy + 16 * g;
+			if (add)
+				c[r][g] = _mm512_add_ps(_mm512_loadu_ps(p),
+							c[r][g]);
+			_mm512_storeu_ps(p, c[r][g]);
+		}
+}
 
-#define TILE_FN(type, terms, rows, groups) \
-	static void tile_##type##_##terms##_##rows##_##groups( \
-		const uint8_t *panel, int nb, const nnr__codes *x, int row, \
-		float *y, size_t ldy, bool add) \
-	{ \
-		tile(NNR__##type, terms, rows, groups, panel, nb, x, row, y, \
-		     ldy, add); \
+/* ---- tiles ---- */
+
+/* x from row `row`; y points at that row's first output. */
+typedef struct {
+	const nnr__mat *w;
+	const nnr__codes *x;
+	uint8_t *panel;
+	float *y;
+	size_t ldy;
+	int row, n0, n1;	/* n0, n1: of W, for fused tiles */
+	bool add;
+} job;
+typedef void tile_fn(const job *t);
+
+INLINE void rows_of(const job *t, int terms, int rows, xrow *x)
+{
+	UNROLL for (int r = 0; r < rows; r++)
+		x[r] = xrow_at(t->x, t->row + r, terms);
+}
+
+/* Over a panel of whole rows. */
+INLINE void tile(nnr__dtype type, int terms, int rows, int groups,
+		 const job *t)
+{
+	const int nb = t->w->cols / 32;
+	const uint8_t *panel = t->panel;
+	xrow x[FUSED];
+	__m512 c[FUSED][2];
+
+	rows_of(t, terms, rows, x);
+	clear(rows, groups, c);
+	for (int b = 0; b < nb; b++, panel += BLOCK_BYTES * groups)
+		block(type, terms, rows, groups, panel, x, b, c);
+	put(rows, groups, c, t->y, t->ldy, t->add);
+}
+
+/* One block of 16 columns out of registers. */
+INLINE void fused_block(nnr__dtype type, int terms, int rows,
+			const block16 *blk, const xrow *x, int b,
+			__m512 c[FUSED][2])
+{
+	__m512i w[8];
+
+	codes8(type, blk, w);
+	UNROLL for (int r = 0; r < rows; r++) {
+		__m512i s = start(type, terms, &x[r], b);
+		__m512i s1 = terms == 2 ? _mm512_setzero_si512() : s;
+		UNROLL for (int j = 0; j < 8; j++) {
+			s1 = _mm512_dpbusd_epi32(s1, w[j],
+						 dword(x[r].hi, b, j));
+			if (terms == 2)
+				s = _mm512_dpbusd_epi32(
+					s, w[j], dword(x[r].lo, b, j));
+		}
+		if (terms == 2)
+			s1 = _mm512_add_epi32(times254(s1), s);
+		c[r][0] = chain(type, terms, &x[r], b, s1, blk->d, blk->m,
+				c[r][0]);
 	}
-#define TILE_FNS(type, terms) \
-	TILE_FN(type, terms, 3, 1) TILE_FN(type, terms, 3, 2) \
-	TILE_FN(type, terms, 4, 1) TILE_FN(type, terms, 4, 2) \
-	TILE_FN(type, terms, 5, 1) TILE_FN(type, terms, 5, 2) \
-	TILE_FN(type, terms, 6, 1) TILE_FN(type, terms, 6, 2)
-TILE_FNS(Q4_1, 1)
-TILE_FNS(Q4_1, 2)
-TILE_FNS(Q8_0, 1)
-TILE_FNS(Q8_0, 2)
-#define TILE_ROW(type, terms, rows) { \
-	tile_##type##_##terms##_##rows##_1, \
-	tile_##type##_##terms##_##rows##_2 }
-#define TILE_TABLE(type, terms) { \
-	TILE_ROW(type, terms, 3), TILE_ROW(type, terms, 4), \
-	TILE_ROW(type, terms, 5), TILE_ROW(type, terms, 6) }
+}
 
-/* Q4_0 is Q4_1 once its offset stands in the panel. */
-static tile_fn *const tiles[2][2][4][2] = {
-	{ TILE_TABLE(Q4_1, 1), TILE_TABLE(Q4_1, 2) },
-	{ TILE_TABLE(Q8_0, 1), TILE_TABLE(Q8_0, 2) },
-};
+/* The last block of rows with an odd number of blocks: rare, so small. */
+static __attribute__((noinline)) void last_block(
+	nnr__dtype type, int terms, int rows, const uint8_t *p, size_t rb,
+	const xrow *x, int b, __m512 c[FUSED][2])
+{
+	block16 blk = { .m = _mm512_setzero_ps() };
 
-/* rows >= 5: as few tiles as can be, of nearly equal height. */
-static void panels(const nnr__mat *w, int n0, int n1, const nnr__codes *x,
-		   int row0, int rows, int terms, float *y, size_t ldy,
-		   bool add, uint8_t *panel)
+	if (type == NNR__Q8_0)
+		read1(NNR__Q8_0, p, rb, &blk);
+	else if (type == NNR__Q4_0)
+		read1(NNR__Q4_0, p, rb, &blk);
+	else
+		read1(NNR__Q4_1, p, rb, &blk);
+	for (int r = 0; r < rows; r++)
+		fused_block(type, terms, 1, &blk, x + r, b, c + r);
+}
+
+/* From the file's blocks straight through registers; y points at column
+ * 0. */
+INLINE void fused(nnr__dtype type, int terms, int rows, const job *t)
+{
+	const nnr__mat *w = t->w;
+	const int nb = w->cols / 32, bytes = nnr__dtypes[w->type].bytes;
+	const size_t rb = w->row_bytes;
+	xrow x[FUSED];
+
+	rows_of(t, terms, rows, x);
+	for (int n = t->n0; n < t->n1; n += 16) {
+		const uint8_t *p = nnr__row(w, n), *next = p + 16 * rb;
+		block16 blk[2];
+		__m512 c[FUSED][2];
+		clear(rows, 1, c);
+		for (int b = 0; b + 2 <= nb; b += 2) {
+			if (type == NNR__Q8_0)
+				read_ahead(NNR__Q8_0, p, next, rb, blk);
+			else if (w->type == NNR__Q4_1)
+				read_ahead(NNR__Q4_1, p, next, rb, blk);
+			else
+				read_ahead(NNR__Q4_0, p, next, rb, blk);
+			p += 2 * bytes;
+			next += 32 * bytes;
+			fused_block(type, terms, rows, &blk[0], x, b, c);
+			fused_block(type, terms, rows, &blk[1], x, b + 1, c);
+		}
+		if (nb % 2) {
+			__m512 tail[FUSED][2];
+			UNROLL for (int r = 0; r < rows; r++)
+				tail[r][0] = c[r][0];
+			last_block(w->type, terms, rows, p, rb, x, nb - 1,
+				   tail);
+			UNROLL for (int r = 0; r < rows; r++)
+				c[r][0] = tail[r][0];
+		}
+		put(rows, 1, c, t->y + n, t->ldy, t->add);
+	}
+}
+
+#define TILE_FN(type, terms, rows) \
+	static void one_##type##_##terms##_##rows(const job *t) \
+	{ \
+		tile(NNR__##type, terms, rows, 1, t); \
+	} \
+	static void two_##type##_##terms##_##rows(const job *t) \
+	{ \
+		tile(NNR__##type, terms, rows, 2, t); \
+	}
+#define FUSED_FN(type, terms, rows) \
+	static void fused_##type##_##terms##_##rows(const job *t) \
+	{ \
+		fused(NNR__##type, terms, rows, t); \
+	}
+#define TILE_ROWS(X, type, terms) \
+	X(type, terms, 4) X(type, terms, 5) X(type, terms, 6)
+#define FUSED_ROWS(X, type, terms) \
+	X(type, terms, 1) X(type, terms, 2) X(type, terms, 3) \
+	TILE_ROWS(X, type, terms) X(type, terms, 7) X(type, terms, 8) \
+	X(type, terms, 9) X(type, terms, 10) X(type, terms, 11) \
+	X(type, terms, 12)
+#define ALL(ROWS, X) ROWS(X, Q4_1, 1) ROWS(X, Q4_1, 2) \
+	ROWS(X, Q8_0, 1) ROWS(X, Q8_0, 2)
+ALL(TILE_ROWS, TILE_FN)
+ALL(FUSED_ROWS, FUSED_FN)
+
+#define NAME_ONE(type, terms, rows) one_##type##_##terms##_##rows,
+#define NAME_TWO(type, terms, rows) two_##type##_##terms##_##rows,
+#define NAME_FUSED(type, terms, rows) fused_##type##_##terms##_##rows,
+#define TABLE(ROWS, X) { \
+	{ { ROWS(X, Q4_1, 1) }, { ROWS(X, Q4_1, 2) } }, \
+	{ { ROWS(X, Q8_0, 1) }, { ROWS(X, Q8_0, 2) } } }
+
+/* By Q8_0 or not, terms - 1, rows - 4 (fused: rows - 1). */
+static tile_fn *const one_group[2][2][TILE - 3] = TABLE(TILE_ROWS, NAME_ONE);
+static tile_fn *const two_groups[2][2][TILE - 3] =
+	TABLE(TILE_ROWS, NAME_TWO);
+static tile_fn *const fused_rows[2][2][FUSED] =
+	TABLE(FUSED_ROWS, NAME_FUSED);
+
+/* As few tiles as can be, of nearly equal height: more than FUSED
+ * rows give 4 at least. */
+static void tiles(job *t, int rows, int terms, int groups)
 {
 	const int count = (rows + TILE - 1) / TILE;
-	tile_fn *const (*fn)[2] = tiles[w->type == NNR__Q8_0][terms - 1];
+	const int q8 = t->w->type == NNR__Q8_0;
 
-	for (int n = n0; n < n1; n += 32) {
-		int groups = n1 - n >= 32 ? 2 : 1;
-		pack_any(w, n, groups, panel);
-		for (int t = 0, r = 0; t < count; t++) {
-			int high = rows / count + (t < rows % count);
-			fn[high - 3][groups - 1](
-				panel, w->cols / 32, x, row0 + r,
-				y + (size_t)r * ldy + n, ldy, add);
-			r += high;
-		}
+	for (int i = 0; i < count; i++) {
+		int high = rows / count + (i < rows % count);
+		(groups == 2 ? two_groups : one_group)
+			[q8][terms - 1][high - 4](t);
+		t->row += high;
+		t->y += (size_t)high * t->ldy;
 	}
 }
-
-/* ---- entry ---- */
-
-#define FUSED_CASE(type, terms, rows) case rows: \
-	fused(type, terms, rows, w, n0, n1, x, row0, y, ldy, add); \
-	break
-#define FUSED_FN(type, terms) \
-	static void fused_##type##_##terms( \
-		const nnr__mat *w, int n0, int n1, const nnr__codes *x, \
-		int row0, int rows, float *y, size_t ldy, bool add) \
-	{ \
-		switch (rows) { \
-		FUSED_CASE(NNR__##type, terms, 1); \
-		FUSED_CASE(NNR__##type, terms, 2); \
-		FUSED_CASE(NNR__##type, terms, 3); \
-		FUSED_CASE(NNR__##type, terms, 4); \
-		} \
-	}
-FUSED_FN(Q4_0, 1)
-FUSED_FN(Q4_0, 2)
-FUSED_FN(Q4_1, 1)
-FUSED_FN(Q4_1, 2)
-FUSED_FN(Q8_0, 1)
-FUSED_FN(Q8_0, 2)
 
 void nnr__linear_i8_avx512(const nnr__mat *w, int n0, int n1,
 			   const nnr__codes *x, int row0, int rows,
 			   int terms, float *y, size_t ldy, bool add,
 			   void *scratch)
 {
+	job t = { w, x, scratch, y, ldy, row0, n0, n1, add };
+
 	assert(n0 % 16 == 0 && n1 % 16 == 0 && w->cols % 32 == 0);
-	if (rows > FUSED) {
-		panels(w, n0, n1, x, row0, rows, terms, y, ldy, add, scratch);
+	if (rows < 1)
+		return;
+	if (rows <= FUSED) {
+		fused_rows[w->type == NNR__Q8_0][terms - 1][rows - 1](&t);
 		return;
 	}
-	if (w->type == NNR__Q4_1)
-		(terms == 1 ? fused_Q4_1_1 : fused_Q4_1_2)(
-			w, n0, n1, x, row0, rows, y, ldy, add);
-	else if (w->type == NNR__Q4_0)
-		(terms == 1 ? fused_Q4_0_1 : fused_Q4_0_2)(
-			w, n0, n1, x, row0, rows, y, ldy, add);
-	else
-		(terms == 1 ? fused_Q8_0_1 : fused_Q8_0_2)(
-			w, n0, n1, x, row0, rows, y, ldy, add);
+	for (int n = n0; n < n1; n += 32) {
+		int groups = n1 - n >= 32 ? 2 : 1;
+		for (int g = 0; g < groups; g++)
+			lay_rows(w, n + 16 * g,
+				 t.panel + g * 64, groups);
+		t.row = row0;
+		t.y = y + n;
+		tiles(&t, rows, terms, groups);
+	}
 }

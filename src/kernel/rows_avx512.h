@@ -107,6 +107,17 @@ INLINE void read2(nnr__dtype type, const uint8_t *p, size_t rb, block16 b[2])
 	scales(type, d1, d1, &b[1]);
 }
 
+/* The next 16 rows lie right behind these; while a pair of blocks is worked
+ * on, its share of them is fetched, in the order of addresses.  (The rows by
+ * themselves are 16 streams, too many for the hardware's prefetchers.) */
+INLINE void prefetch(nnr__dtype type, const uint8_t *next)
+{
+	const int lines = type == NNR__Q8_0 ? 17 : 10;
+
+	UNROLL for (int i = 0; i < lines; i++)
+		_mm_prefetch((const char *)next + 64 * i, _MM_HINT_T0);
+}
+
 /* The last block of a row with an odd number of them. */
 INLINE void read1(nnr__dtype type, const uint8_t *p, size_t rb, block16 *b)
 {
