@@ -10,7 +10,8 @@
  * one, the merge of the lowest rank, the leftmost first.
  *
  * A byte that the vocabulary has no token for gives none, as in transformers
- * and llama.cpp (SmolLM2 lacks eight: 04 06 13 14 16 1d f1 f2).
+ * and llama.cpp (SmolLM2 lacks 04 06 13 14 16 1d f1 f2 and the 13 bytes that
+ * UTF-8 does not use).
  */
 #include <stdlib.h>
 
