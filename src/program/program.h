@@ -126,7 +126,7 @@ typedef struct nnr__step {
 } nnr__step;
 
 /* All rows, in the order of the docs; the last is NULL. */
-extern const nnr__step_row *const nnr__step_rows[];
+extern const nnr__step_row *const nnr__step_table[];
 const nnr__step_row *nnr__step_row_find(const char *name);
 
 /* ---- templates: "{name}" fields, "{{" "}}" literal (template.c) ---- */
@@ -246,7 +246,7 @@ struct nnr__a_demos {
 	/* read at load */
 	nnr__records rec;	/* the chosen rows, in prompt order */
 	int *label;		/* of each row, or -1 */
-	nnr__buf text;		/* the part of the prompt */
+	nnr__buf text;		/* its part of the prompt */
 };
 enum { NNR__NORM_SUM, NNR__NORM_LENGTH, NNR__NORM_BYTES,
        NNR__NORM_UNCONDITIONAL };
@@ -281,7 +281,7 @@ enum { NNR__CAL_CONTEXTUAL, NNR__CAL_DOMAIN, NNR__CAL_BATCH,
 struct nnr__a_calibrate {
 	int method;
 	nnr__strings inputs;	/* contextual: content-free inputs */
-	char *data;		/* domain, batch, affine: file it is fitted on */
+	char *data;		/* the others: file they are fitted on */
 	nnr__strings columns;
 	int64_t count, length, seed, limit;
 	double l2;		/* affine */
@@ -387,7 +387,8 @@ int nnr__program_show(nnr_program *p, bool json, nnr__buf *out,
 /* Every parameter with its value and where it came from. */
 int nnr__program_resolved(nnr_program *p, bool json, nnr__buf *out,
 			  nnr_error *err);
-char *nnr__steps_markdown(void);	/* malloc'd: tables of docs/program.md */
-char *nnr__steps_schema(void);		/* malloc'd: JSON Schema of a source */
+/* malloc'd: the tables of docs/program.md, and a source's JSON Schema. */
+char *nnr__steps_markdown(void);
+char *nnr__steps_schema(void);
 
 #endif

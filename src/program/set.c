@@ -6,6 +6,8 @@
  *
  *   name=x   out.generate.samples=5   in.demos.count=8   train.lr=1e-3
  *
+ * A first part that is no key of the source but a step stands for the step:
+ * generate.samples=5.
  * A value that starts with [ { " or ' is YAML, any other is a text.
  */
 #include "step.h"
@@ -93,7 +95,7 @@ static void replace(nnr__ynode *n, const nnr__ynode *value)
 
 /* The value a step's parameters are in: made a map if it is not. */
 static int open_step(struct override *o, nnr__ynode *n,
-		     const nnr__step_row *row, const char *param)
+		     const nnr__step_row *row)
 {
 	nnr__ynode *bare;
 
@@ -114,50 +116,61 @@ static int open_step(struct override *o, nnr__ynode *n,
 	n->count = 0;
 	n->text = NULL;
 	n->len = 0;
-	(void)param;
 	append(n, bare);
 	return 0;
 }
 
-/* A step of a list, by id or else by name.  A bare name becomes a map. */
+/* A bare name becomes a map of the step and no parameters. */
+static nnr__ynode *open_name(struct override *o, nnr__ynode *e,
+			     const char *name)
+{
+	nnr__ynode *own = new_node(o, NNR__Y_MAP, name);
+
+	if (!own)
+		return NULL;
+	own->line = own->key_line = e->line;
+	own->col = own->key_col = e->col;
+	e->kind = NNR__Y_MAP;
+	e->child = own;
+	e->count = 1;
+	return own;
+}
+
+/* The step of a list entry if its id (or else its name) is this. */
+static nnr__ynode *match_entry(nnr__ynode *e, const char *name, bool by_name)
+{
+	nnr__ynode *own = NULL, *id;
+
+	if (e->kind != NNR__Y_MAP)
+		return NULL;
+	for (nnr__ynode *c = e->child; c && !own; c = c->next)
+		if (nnr__step_row_find(c->key))
+			own = c;
+	if (by_name)
+		return own && strcmp(own->key, name) == 0 ? own : NULL;
+	id = child_of(e, "id");
+	return id && id->kind == NNR__Y_SCALAR && strcmp(id->text, name) == 0
+		       ? own : NULL;
+}
+
+/* A step of a list, by id or else by name. */
 static nnr__ynode *find_entry(struct override *o, nnr__ynode *list,
 			      const char *name, const nnr__step_row **row)
 {
-	for (int by_name = 0; by_name < 2; by_name++) {
-		for (nnr__ynode *e = list->child; e; e = e->next) {
-			nnr__ynode *id, *own = NULL;
-			if (e->kind == NNR__Y_LIST)
-				continue;
-			if (e->kind == NNR__Y_SCALAR) {
-				*row = nnr__step_row_find(e->text);
-				if (!*row || strcmp(e->text, name) != 0)
-					continue;
-				own = new_node(o, NNR__Y_MAP, (*row)->name);
-				if (!own)
-					return NULL;
-				own->line = e->line;
-				own->col = e->col;
-				own->key_line = e->line;
-				own->key_col = e->col;
-				e->kind = NNR__Y_MAP;
-				e->child = own;
-				e->count = 1;
-				return own;
-			}
-			id = child_of(e, "id");
-			for (nnr__ynode *c = e->child; c && !own; c = c->next)
-				if (nnr__step_row_find(c->key))
-					own = c;
-			if (!own)
-				continue;
-			*row = nnr__step_row_find(own->key);
-			if (by_name ? strcmp(own->key, name) == 0
-				    : id && id->kind == NNR__Y_SCALAR &&
-				      strcmp(id->text, name) == 0)
-				return own;
-		}
+	nnr__ynode *own = NULL, *e;
+
+	for (e = list->child; e && !own; e = e->next)
+		own = match_entry(e, name, false);
+	for (e = list->child; e && !own; e = e->next) {
+		own = match_entry(e, name, true);
+		*row = e->kind == NNR__Y_SCALAR ? nnr__step_row_find(e->text)
+						: NULL;
+		if (*row && strcmp(e->text, name) == 0)
+			own = open_name(o, e, (*row)->name);
 	}
-	return NULL;
+	if (own)
+		*row = nnr__step_row_find(own->key);
+	return own;
 }
 
 static int fail_entry(struct override *o, const nnr__ynode *list)
@@ -223,7 +236,7 @@ static int apply_step(struct override *o, nnr__ynode *list)
 		replace(own, o->value);
 		return 0;
 	}
-	rc = open_step(o, own, row, o->part[2]);
+	rc = open_step(o, own, row);
 	return rc ? rc : put(o, own, 2);
 }
 
@@ -282,6 +295,27 @@ static int parse_value(struct override *o, const char *text)
 	return 0;
 }
 
+/* Puts "in" or "out" before the id of a step. */
+static void complete(struct override *o, nnr__ynode *top)
+{
+	static char sides[][4] = { "in", "out" };
+	const nnr__step_row *row;
+
+	if (o->parts == PARTS_MAX || child_of(top, o->part[0]))
+		return;
+	for (int i = 0; i < 2; i++) {
+		nnr__ynode *list = child_of(top, sides[i]);
+		if (!list || list->kind != NNR__Y_LIST ||
+		    !find_entry(o, list, o->part[0], &row))
+			continue;
+		memmove(o->part + 1, o->part,
+			(size_t)o->parts * sizeof(*o->part));
+		o->part[0] = sides[i];
+		o->parts++;
+		return;
+	}
+}
+
 int nnr__set_apply(nnr__src *s, nnr__ynode *top, const nnr__strings *set)
 {
 	int rc = 0;
@@ -302,6 +336,7 @@ int nnr__set_apply(nnr__src *s, nnr__ynode *top, const nnr__strings *set)
 			break;
 		if (top->kind != NNR__Y_MAP)
 			return fail_set(&o, "the source is not a map");
+		complete(&o, top);
 		n = child_of(top, o.part[0]);
 		if (n && (strcmp(o.part[0], "in") == 0 ||
 			  strcmp(o.part[0], "out") == 0))

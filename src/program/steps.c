@@ -14,7 +14,7 @@
 
 #define LATER(name)
 #define STEP(name) &nnr__step_##name,
-const nnr__step_row *const nnr__step_rows[] = {
+const nnr__step_row *const nnr__step_table[] = {
 #include "steps.def"
 	NULL
 };
@@ -44,9 +44,9 @@ static const char *const whens[] = { "always", "train", "run", NULL };
 
 const nnr__step_row *nnr__step_row_find(const char *name)
 {
-	for (int i = 0; nnr__step_rows[i]; i++)
-		if (strcmp(nnr__step_rows[i]->name, name) == 0)
-			return nnr__step_rows[i];
+	for (int i = 0; nnr__step_table[i]; i++)
+		if (strcmp(nnr__step_table[i]->name, name) == 0)
+			return nnr__step_table[i];
 	return NULL;
 }
 

@@ -56,27 +56,43 @@ static bool space(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+/* A sign and "$" in either order, then a digit or a point. */
+static size_t number_head(const char *s, size_t n, bool *minus)
+{
+	size_t i = 0;
+
+	for (int k = 0; k < 2 && i < n; k++) {
+		if (s[i] == '$' && (!i || s[i - 1] != '$')) {
+			i++;
+		} else if ((s[i] == '-' || s[i] == '+') &&
+			   (!i || s[i - 1] == '$')) {
+			*minus = s[i] == '-';
+			i++;
+		}
+	}
+	if (i < n && ((s[i] >= '0' && s[i] <= '9') || s[i] == '.'))
+		return i;
+	return n;
+}
+
 /* The characters of a number without decoration: false if it has others.
  * "$1,234.50" -> "1234.50", "-$3" -> "-3" */
 static bool undecorate(const char *s, size_t n, char *out, size_t size)
 {
-	size_t k = 0, i = 0;
+	bool minus = false;
+	size_t k = 0, i;
 
 	while (n && space(s[n - 1]))
 		n--;
-	while (i < n && space(s[i]))
-		i++;
-	if (i < n && (s[i] == '-' || s[i] == '+')) {
-		if (s[i] == '-')
-			out[k++] = '-';
-		i++;
+	while (n && space(*s)) {
+		s++;
+		n--;
 	}
-	if (i < n && s[i] == '$')
-		i++;
-	if (k == 0 && i < n && s[i] == '-' && i > 0 && s[i - 1] == '$')
-		out[k++] = s[i++];
-	if (i == n || !((s[i] >= '0' && s[i] <= '9') || s[i] == '.'))
+	i = number_head(s, n, &minus);
+	if (i == n)
 		return false;
+	if (minus)
+		out[k++] = '-';
 	for (; i < n && k + 1 < size; i++)
 		if (s[i] != ',')
 			out[k++] = s[i];
