@@ -75,6 +75,9 @@ int nnr_exit_code(int code);
 /* Asks running calls to stop with NNR_E_INTERRUPTED.  Async-signal-safe. */
 void nnr_interrupt(void);
 
+/* A JSON document as text for people: a line a value, indented. */
+int nnr_json_text(const char *json, char **text, nnr_error *err);
+
 /* For "did you mean": the one of names (NULL at the end) that is nearest to
  * word, or NULL when none is near. */
 const char *nnr_nearest(const char *word, const char *const *names);
@@ -144,10 +147,12 @@ typedef struct nnr_run_opts {
 /* Writes a safetensors file: one text gives F32 `logits` (tokens x vocab)
  * and I64 `tokens` (tokens); several give logits.0, tokens.0, logits.1 ...
  * BOS is added iff the model says so.  The file appears whole or not at
- * all.  NNR_E_INPUT: an empty text, or one longer than the context. */
+ * all.  progress may be NULL.  *json: {"texts","tokens","vocabulary"}.
+ * NNR_E_INPUT: an empty text, or one longer than the context. */
 int nnr_model_logits(const nnr_model *m, const nnr_text *text, int texts,
 		     const char *path, const nnr_run_opts *o,
-		     nnr_on_progress progress, void *ctx, nnr_error *err);
+		     nnr_on_progress progress, void *ctx, char **json,
+		     nnr_error *err);
 
 typedef struct nnr_bench_opts {
 	int prompt;		/* tokens of the prompt; 0: 512 */
@@ -221,18 +226,20 @@ typedef struct nnr_answer {
  * until the return. */
 typedef int (*nnr_on_answer)(void *ctx, int item, const nnr_answer *a);
 
-/* Answers several records, packed, in order.  explain: `json` gains
- * "explain" (the rendered prompt with parts and positions, scores before
- * alignment, samples) and `text` is set.  A bad record is refused before any
- * is answered; err->offset is its index. */
-int nnr_program_answer(nnr_program *p, const char *const *input, int inputs,
-		       int explain, nnr_on_answer done, void *ctx,
-		       nnr_error *err);
+/* Several records; name and line are for messages ("stdin", 3). */
+typedef struct nnr_inputs {
+	const char *const *json;
+	int n;
+	const char *name;	/* NULL: "input" */
+	const int64_t *line;	/* of each record; NULL: none */
+} nnr_inputs;
 
-/* Text of the first sample as it is generated, whole code points at a time;
- * NULL: none.  Only for answers of one record at a time. */
-typedef void (*nnr_on_text)(void *ctx, const char *s, size_t n);
-void nnr_program_stream(nnr_program *p, nnr_on_text on_text, void *ctx);
+/* Answers records, packed, in order.  explain: `json` gains "samples" and
+ * "explain" (the rendered prompt with parts and positions, scores before
+ * alignment), and `text` is set.  Those before a bad record are answered
+ * first; then its error is returned. */
+int nnr_program_answer(nnr_program *p, const nnr_inputs *in, int explain,
+		       nnr_on_answer done, void *ctx, nnr_error *err);
 
 /* Runs the source's `tests:`.  *failed counts the wrong ones;
  * {"tests":n,"failed":k,"results":[{"in","expected","out","ok"}]}. */
@@ -244,13 +251,14 @@ int nnr_program_test(nnr_program *p, int *failed, char **json,
 typedef struct nnr_eval_opts {
 	const char *data;	/* .tsv, .jsonl or .txt; needed */
 	const char *columns;	/* "a,b": columns of a file without header */
-	const char *where;	/* "field=value": only such items */
+	const char *const *where;	/* "field=value": only such items */
+	int wheres;
 	int64_t limit;		/* the first items; 0: all */
 	int64_t sample;		/* that many at random, by seed, in order */
-	int64_t seed;		/* of the sample */
+	int64_t seed;		/* of the sample; as given to open */
+	int seeded;		/* whether it was given */
 	const char *predictions;	/* file to write, or NULL */
 	const char *record;	/* file for the run record, or NULL */
-	nnr_program_opts opened;	/* as given to open, for the record */
 	nnr_on_progress progress;	/* or NULL */
 	void *ctx;
 } nnr_eval_opts;

@@ -68,7 +68,7 @@ static void figure(nnr__buf *b, const char *what, double v, const char *note)
 	if (isnan(v))
 		return;
 	name(b, what);
-	nnr__buf_addf(b, "%6.4f     %s\n", v, note);
+	nnr__buf_addf(b, "%6.4f%s%s\n", v, *note ? "     " : "", note);
 }
 
 static int digits(int v)

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * api: nnr.h over the folders below it; nothing here computes.
+ */
+#ifndef NNR_API_H
+#define NNR_API_H
+
+#include "base/base.h"
+#include "eval/eval.h"
+#include "load/load.h"
+#include "program/program.h"
+#include "text/text.h"
+
+/* Hands a buffer out as *out; NNR_E_MEMORY when it is bad. */
+int nnr__hand_out(nnr__buf *b, char **out, nnr_error *err);
+/* The CPU's name as the system gives it, or "unknown"; malloc'd. */
+char *nnr__cpu_name(void);
+const char *nnr__mode_name(nnr_precision p);
+nnr__engine_opts nnr__engine_opts_of(const nnr_run_opts *o);
+
+/* How an answer came about, as JSON and for people; both malloc'd
+ * (explain.c). */
+int nnr__explain(nnr_program *p, const nnr__record *item,
+		 const nnr__answer *a, char **json, char **text,
+		 nnr_error *err);
+/* One answer as JSON (run.c); explain: JSON too, or NULL. */
+void nnr__answer_json(const nnr_program *p, const nnr__answer *a,
+		      const char *explain, nnr__buf *out);
+
+#endif
