@@ -23,7 +23,7 @@ static const nnr__kernels tables[] = {	/* best last */
 	{
 		.name = "avx512", .features = "avx512f bw vl dq vnni fma",
 		.unpack = nnr__unpack_generic,
-		.linear = nnr__linear_generic,
+		.linear = nnr__linear_avx512,
 		.linear_i8 = nnr__linear_i8_avx512,
 		.encode = nnr__encode_generic,
 		.rmsnorm = nnr__rmsnorm_avx512,

@@ -35,14 +35,6 @@ INLINE void codes8(nnr__dtype type, const block16 *b, __m512i w[8])
 		}
 }
 
-/* Two blocks at p; their share of the next 16 rows is fetched. */
-INLINE void read_ahead(nnr__dtype type, const uint8_t *p, const uint8_t *next,
-		       size_t rb, block16 blk[2])
-{
-	prefetch(type, next);
-	read2(type, p, rb, blk);
-}
-
 INLINE void lay_block(nnr__dtype type, const block16 *b, uint8_t *dst,
 		      int groups)
 {

@@ -110,12 +110,18 @@ INLINE void read2(nnr__dtype type, const uint8_t *p, size_t rb, block16 b[2])
 /* The next 16 rows lie right behind these; while a pair of blocks is worked
  * on, its share of them is fetched, in the order of addresses.  (The rows by
  * themselves are 16 streams, too many for the hardware's prefetchers.) */
-INLINE void prefetch(nnr__dtype type, const uint8_t *next)
+INLINE void prefetch(const uint8_t *next, int lines)
 {
-	const int lines = type == NNR__Q8_0 ? 17 : 10;
-
 	UNROLL for (int i = 0; i < lines; i++)
 		_mm_prefetch((const char *)next + 64 * i, _MM_HINT_T0);
+}
+
+/* read2, and the share of the next rows that lies at `next`. */
+INLINE void read_ahead(nnr__dtype type, const uint8_t *p, const uint8_t *next,
+		       size_t rb, block16 b[2])
+{
+	prefetch(next, type == NNR__Q8_0 ? 17 : 10);
+	read2(type, p, rb, b);
 }
 
 /* The last block of a row with an odd number of them. */
