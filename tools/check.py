@@ -132,8 +132,8 @@ def check_functions(path, lines):
             if name.startswith("nnr_") and path.suffix != ".h":
                 report(path, first, "name", f"static {name}: no prefix",
                        name)
-        elif name == "main" or cli:
-            continue
+        elif name == "main" or name.isupper() or cli:
+            continue    # upper case: a macro makes the name
         elif not name.startswith("nnr_"):
             report(path, first, "name", f"{name}: nnr_, nnr__ or static",
                    name)
