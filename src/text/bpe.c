@@ -74,7 +74,7 @@ static struct slot *find(const struct vocab *v, uint64_t h, nnr__str a,
 
 		if (v->slot[at].tag == tag && t->n == a.n + b.n &&
 		    !memcmp(t->p, a.p, a.n) &&
-		    !memcmp(t->p + a.n, b.p, b.n))
+		    (!b.n || !memcmp(t->p + a.n, b.p, b.n)))
 			break;
 	}
 	return &v->slot[at];
@@ -245,8 +245,12 @@ static int decode(nnr__str s, char *out)
 	int n = 0;
 
 	for (size_t i = 0; i < s.n; i += len) {
-		int c = byte_of(nnr__utf8_next(s.p + i, s.n - i, &len));
+		int c = (unsigned char)s.p[i];
 
+		len = 1;
+		if (c > 0x7f)
+			c = nnr__utf8_next(s.p + i, s.n - i, &len);
+		c = byte_of(c);
 		if (c < 0)
 			return -1;
 		out[n++] = (char)c;

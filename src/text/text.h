@@ -23,7 +23,8 @@ void nnr__ids_release(nnr__ids *v);
 int nnr__tok_new(nnr__tok **t, const nnr__gguf *g, nnr_error *err);
 void nnr__tok_free(nnr__tok *t);
 /* Appends the tokens of any bytes; special tokens written out in the text
- * are ordinary text.  No BOS. */
+ * are ordinary text, user-defined ones are themselves.  A byte the
+ * vocabulary has no token for gives none.  No BOS. */
 int nnr__tok_encode(const nnr__tok *t, const char *s, size_t n,
 		    nnr__ids *out, nnr_error *err);
 /* Bytes of a token (not NUL-terminated).  Control tokens give n = 0 unless
@@ -37,10 +38,13 @@ int32_t nnr__tok_bos(const nnr__tok *t);		/* -1: none */
 int32_t nnr__tok_eos(const nnr__tok *t);		/* -1: none */
 bool nnr__tok_add_bos(const nnr__tok *t);
 const char *nnr__tok_kind(const nnr__tok *t);	/* "gpt2/smollm" */
+/* As streaming does it: text without control tokens, always valid UTF-8;
+ * malloc'd, NULL when there is no memory. */
 char *nnr__tok_decode(const nnr__tok *t, const int32_t *id, size_t n);
 
 /* Streaming decode: appends to out only whole code points; call with flush
- * at the end (a cut code point then becomes U+FFFD). */
+ * at the end (a cut code point then becomes U+FFFD, as bytes that are no
+ * UTF-8 do at once). */
 typedef struct nnr__stream { char held[8]; size_t n; } nnr__stream;
 void nnr__stream_add(const nnr__tok *t, nnr__stream *s, int32_t id,
 		     nnr__buf *out);
@@ -60,7 +64,7 @@ const nnr__pretok *nnr__pretok_find(nnr__str name, nnr_error *err);
  * Neighbouring text pieces are tokenised as one string. */
 typedef struct nnr__piece_of {
 	int32_t token;		/* >= 0: this special token; -1: text */
-	size_t start, len;	/* text: bytes of nnr__prompt.text */
+	size_t start, len;	/* text: bytes of nnr__prompt.text, in order */
 	const char *part;	/* id of the step it came from */
 	bool varies;		/* false: the same for every item */
 } nnr__piece_of;
@@ -90,8 +94,8 @@ int nnr__chat_new(nnr__chat **c, const nnr__gguf *g, const nnr__tok *t,
 void nnr__chat_free(nnr__chat *c);
 const char *nnr__chat_name(const nnr__chat *c);
 /* Wraps what stands in *p as the user's message: system message before
- * (NULL: the template's default; "": none if the template allows) and the
- * beginning of the assistant's turn after. */
+ * (NULL: the template's default; "": none, NNR_E_INPUT if the template
+ * insists on one) and the beginning of the assistant's turn after. */
 int nnr__chat_wrap(const nnr__chat *c, nnr__prompt *p, const char *system,
 		   const char *part, nnr_error *err);
 
