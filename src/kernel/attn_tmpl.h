@@ -1,197 +1,212 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Attention on sixteen lanes.  Included once by each of attn_avx512.c and
- * attn_avx2.c with ISA(name), QT and KV defined: both products run on tiles
- * of QT queries and KV vectors, C (QT x 16 KV) = A (QT x k) B (k x 16 KV),
- *   scores:  A = queries,        B = kt  [dim][64]
- *   output:  A = probabilities,  B = v   [64][dim]
- * so the heads that share keys, and neighbouring rows, share every load of
- * B; a page stays in the first-level cache while all queries pass over it.
+ * Attention on sixteen lanes; the same bits as attn_generic.c.  Included
+ * once by each of attn_avx512.c and attn_avx2.c with ISA(name), QT and KV
+ * defined: tiles of QT queries by KV vectors.
+ *
+ * The query rows (row by row, their heads side by side) are numbered through
+ * and worked on in tiles of QT; a BLOCK of tiles goes through one
+ * page before the next, so that keys and values come from L1.  o holds the
+ * unscaled sums between pages.
  */
 #include "v16.h"
 
-#define QUERIES 48	/* at a time: rows x heads of a job */
-#define PAGE NNR__PAGE
+#include <math.h>	/* fmaf: one instruction */
 
+#define BLOCK (8 * QT)
+
+/* Some query rows and their share of one page. */
 typedef struct {
-	const float *q[QUERIES];
-	float *o[QUERIES];
-	int keys[QUERIES];
-	float m[QUERIES], l[QUERIES];
-	float p[QUERIES][PAGE];
-	int n;
-} state;
+	const nnr__attn *a;
+	const float *kt, *v;
+	const float *q[QT];
+	float *o[QT];
+	int keys[QT];	/* of this page, 1..64, never fewer later */
+	float *m, *l;		/* maximum and sum so far, of each row */
+	bool first;
+	float p[QT][NNR__PAGE];
+	float alpha[16];
+} tile;
 
-/* c[i] (+)= sum over k ascending of a[i][k] b[k][..] for nq <= QT rows;
- * with `alpha`, c starts at c * alpha[i], else at 0. */
-INLINE16 void tile(int nq, int nv, const float *const *a, int k,
-		   const float *b, int ldb, float *const *c,
-		   const float *alpha)
+/* p = scale q k for 16 * vecs keys from key j on, used or not. */
+INLINE16 void scores(tile *t, int rows, int vecs, int j)
 {
-	v16 acc[QT][KV];
+	const float *k = t->kt + j;
+	v16 s[QT][KV];
 
-	UNROLL16 for (int i = 0; i < nq; i++)
-		UNROLL16 for (int v = 0; v < nv; v++)
-			acc[i][v] = !alpha ? v16_set(0) :
-				v16_mul(v16_load(c[i] + 16 * v),
-					v16_set(alpha[i]));
-	for (int j = 0; j < k; j++, b += ldb) {
-		v16 w[KV];
-		UNROLL16 for (int v = 0; v < nv; v++)
-			w[v] = v16_load(b + 16 * v);
-		UNROLL16 for (int i = 0; i < nq; i++) {
-			v16 x = v16_set(a[i][j]);
-			UNROLL16 for (int v = 0; v < nv; v++)
-				acc[i][v] = v16_fma(x, w[v], acc[i][v]);
+	UNROLL16 for (int r = 0; r < rows; r++)
+		UNROLL16 for (int i = 0; i < vecs; i++)
+			s[r][i] = v16_set(0);
+	for (int d = 0; d < t->a->dim; d++, k += NNR__PAGE) {
+		v16 key[KV];
+		UNROLL16 for (int i = 0; i < vecs; i++)
+			key[i] = v16_load(k + 16 * i);
+		UNROLL16 for (int r = 0; r < rows; r++) {
+			v16 q = v16_set(t->q[r][d]);
+			UNROLL16 for (int i = 0; i < vecs; i++)
+				s[r][i] = v16_fma(q, key[i], s[r][i]);
 		}
 	}
-	UNROLL16 for (int i = 0; i < nq; i++)
-		UNROLL16 for (int v = 0; v < nv; v++)
-			v16_store(c[i] + 16 * v, acc[i][v]);
+	UNROLL16 for (int r = 0; r < rows; r++)
+		UNROLL16 for (int i = 0; i < vecs; i++)
+			v16_store(t->p[r] + j + 16 * i,
+				v16_mul(s[r][i], v16_set(t->a->scale)));
 }
 
-/* Columns col..col+16 nv of tile(), for any number of queries up to QT. */
-#define TILE_CASE(n) case n: \
-	if (nv == KV) \
-		tile(n, KV, a, k, b, ldb, c, alpha); \
-	else \
-		tile(n, 1, a, k, b, ldb, c, alpha); \
-	break
-
-static void any_tile(int nq, int nv, const float *const *a, int k,
-		     const float *b, int ldb, float *const *c,
-		     const float *alpha)
+/* The new maximum of row r; unused keys become -inf. */
+INLINE16 float row_max(tile *t, int r)
 {
-	switch (nq) {
-	TILE_CASE(1);
-	TILE_CASE(2);
-	TILE_CASE(3);
+	const int n = t->keys[r];
+	v16 top = v16_set(t->m[r]);
+
+	for (int j = 0; j < n; j += 16) {
+		v16 s = v16_load(t->p[r] + j);
+		if (n - j < 16) {
+			s = v16_first(s, n - j);
+			v16_store(t->p[r] + j, s);
+		}
+		top = v16_max(s, top);
+	}
+	return v16_top(top);
+}
+
+/* p = exp(p - m), and m, l, alpha. */
+INLINE16 void softmax(tile *t, int rows)
+{
+	float top[QT];
+
+	for (int r = 0; r < rows; r++) {
+		top[r] = row_max(t, r);
+		t->alpha[r] = t->m[r] - top[r];
+	}
+	v16_store(t->alpha, t->first ? v16_set(0) : v16_exp(v16_load(t->alpha)));
+	for (int r = 0; r < rows; r++) {
+		v16 lane = v16_set(0);
+		for (int j = 0; j < t->keys[r]; j += 16) {
+			v16 e = v16_exp(v16_sub(v16_load(t->p[r] + j),
+					    v16_set(top[r])));
+			v16_store(t->p[r] + j, e);
+			lane = v16_add(lane, e);
+		}
+		t->m[r] = top[r];
+		t->l[r] = fmaf(t->l[r], t->alpha[r], v16_sum(lane));
+	}
+}
+
+/* o = o alpha + p v for 16 * vecs columns from d on. */
+INLINE16 void values(tile *t, int rows, int vecs, int d)
+{
+	const size_t dim = (size_t)t->a->dim;
+	const float *v = t->v + d;
+	v16 c[QT][KV];
+	int j = 0;
+
+	UNROLL16 for (int r = 0; r < rows; r++)
+		UNROLL16 for (int i = 0; i < vecs; i++)
+			c[r][i] = t->first ? v16_set(0) :
+				v16_mul(v16_load(t->o[r] + d + 16 * i),
+				      v16_set(t->alpha[r]));
+	for (; j < t->keys[0]; j++, v += dim) {
+		v16 value[KV];
+		UNROLL16 for (int i = 0; i < vecs; i++)
+			value[i] = v16_load(v + 16 * i);
+		UNROLL16 for (int r = 0; r < rows; r++) {
+			v16 p = v16_set(t->p[r][j]);
+			UNROLL16 for (int i = 0; i < vecs; i++)
+				c[r][i] = v16_fma(p, value[i], c[r][i]);
+		}
+	}
+	UNROLL16 for (int r = 0; r < rows; r++) {
+		const float *more = v;	/* keys row 0 does not see */
+		for (int k = j; k < t->keys[r]; k++, more += dim)
+			UNROLL16 for (int i = 0; i < vecs; i++)
+				c[r][i] = v16_fma(v16_set(t->p[r][k]),
+						v16_load(more + 16 * i),
+						c[r][i]);
+		UNROLL16 for (int i = 0; i < vecs; i++)
+			v16_store(t->o[r] + d + 16 * i, c[r][i]);
+	}
+}
+
+INLINE16 void tile_page(tile *t, int rows)
+{
+	int d = 0;
+
+	for (int j = 0; j < t->keys[rows - 1]; j += 16 * KV)
+		scores(t, rows, KV, j);
+	softmax(t, rows);
+	for (; d + 16 * KV <= t->a->dim; d += 16 * KV)
+		values(t, rows, KV, d);
+	for (; d < t->a->dim; d += 16)
+		values(t, rows, 1, d);
+}
+
+static void any_page(tile *t, int rows)
+{
+	switch (rows) {
+	case 1: tile_page(t, 1); break;
+	case 2: tile_page(t, 2); break;
+	case 3: tile_page(t, 3); break;
 #if QT > 3
-	TILE_CASE(4);
-	TILE_CASE(5);
-	TILE_CASE(6);
+	case 4: tile_page(t, 4); break;
+	case 5: tile_page(t, 5); break;
+	case 6: tile_page(t, 6); break;
 #endif
-	default: break;
 	}
 }
 
-/* All columns of a product: as many vectors as go at a time, then one. */
-static void product(int nq, const float *const *a, int k, const float *b,
-		    int cols, float *const *c, const float *alpha)
+/* Query rows i0..i1-1 with one page, as far as they see it. */
+static void run_page(const nnr__attn *a, int page, int i0, int i1, float *m,
+		     float *l)
 {
-	float *at[QT];
-	int col = 0;
+	const int start = page * NNR__PAGE - a->pos0;	/* row that sees it */
+	tile t = { .a = a, .kt = a->kt[page], .v = a->v[page],
+		   .m = m, .l = l, .first = page == 0 };
+	int n = 0;
 
-	while (col < cols) {
-		int nv = cols - col >= 16 * KV ? KV : 1;
-
-		for (int i = 0; i < nq; i++)
-			at[i] = c[i] + col;
-		any_tile(nq, nv, a, k, b + col, cols, at, alpha);
-		col += 16 * nv;
+	for (int i = i0; i < i1; i++) {
+		int r = i / a->heads, h = i % a->heads;
+		if (r < start) {
+			t.m++;
+			t.l++;
+			continue;
+		}
+		int keys = r - start + 1;
+		t.keys[n] = keys < NNR__PAGE ? keys : NNR__PAGE;
+		t.q[n] = a->q + (size_t)r * a->ldq + h * a->dim;
+		t.o[n++] = a->o + (size_t)r * a->ldo + h * a->dim;
 	}
+	any_page(&t, n);
 }
 
-/* Scores of n keys to probabilities relative to the new maximum; returns
- * the factor for what was summed before. */
-static float soften(float *p, int n, float scale, bool first, float *m,
-		    float *l)
+static void run_block(const nnr__attn *a, int i0, int i1)
 {
-	v16 s[PAGE / 16], top = v16_set(*m), sum, sc = v16_set(scale);
+	const int last = a->pos0 + (i1 - 1) / a->heads;
+	float m[BLOCK], l[BLOCK];
 
-	UNROLL16 for (int v = 0; v < PAGE / 16; v++) {
-		s[v] = v16_first(v16_mul(v16_load(p + 16 * v), sc),
-				 n - 16 * v);
-		top = v16_max(s[v], top);
+	for (int i = 0; i < i1 - i0; i++) {
+		m[i] = -INFINITY;
+		l[i] = 0;
 	}
-	float was = *m, now = v16_top(top);
-	float alpha = first ? 0.0f : nnr__exp(was - now);
-	top = v16_set(now);
-	UNROLL16 for (int v = 0; v < PAGE / 16; v++) {
-		s[v] = v16_exp(v16_sub(s[v], top));
-		v16_store(p + 16 * v, s[v]);
-		sum = v ? v16_add(sum, s[v]) : s[v];
-	}
-	*m = now;
-	*l = __builtin_fmaf(*l, alpha, v16_sum(sum));
-	return alpha;
-}
-
-/* Keys from `common` on that only some queries of a tile see. */
-static void add_rest(const state *s, int q, int common, int n, const float *v,
-		     int dim)
-{
-	for (int j = common; j < n; j++) {
-		v16 p = v16_set(s->p[q][j]);
-		for (int d = 0; d < dim; d += 16)
-			v16_store(s->o[q] + d,
-				  v16_fma(p, v16_load(v + j * dim + d),
-					  v16_load(s->o[q] + d)));
-	}
-}
-
-/* Queries q..q+nq, all of which see some key of the page. */
-static void pass(const nnr__attn *a, state *s, int q, int nq, int page)
-{
-	const float *p[QT];
-	float *out[QT], alpha[QT];
-	int n[QT], common = PAGE;
-
-	for (int i = 0; i < nq; i++) {
-		p[i] = out[i] = s->p[q + i];
-		n[i] = s->keys[q + i] - page * PAGE;
-		n[i] = n[i] < PAGE ? n[i] : PAGE;
-		common = n[i] < common ? n[i] : common;
-	}
-	product(nq, s->q + q, a->dim, a->kt[page], PAGE, out, NULL);
-	for (int i = 0; i < nq; i++)
-		alpha[i] = soften(s->p[q + i], n[i], a->scale, page == 0,
-				  &s->m[q + i], &s->l[q + i]);
-	product(nq, p, common, a->v[page], a->dim, s->o + q,
-		page ? alpha : NULL);
-	for (int i = 0; i < nq; i++)
-		if (n[i] > common)
-			add_rest(s, q + i, common, n[i], a->v[page], a->dim);
-}
-
-static void run(const nnr__attn *a, state *s)
-{
-	int last = s->keys[s->n - 1];
-
-	for (int page = 0; page * PAGE < last; page++) {
-		int q = 0;
-
-		/* keys grow with the row: the first queries may be done */
-		while (s->keys[q] <= page * PAGE)
-			q++;
-		for (; q < s->n; q += QT)
-			pass(a, s, q, s->n - q < QT ? s->n - q : QT, page);
-	}
-	for (int q = 0; q < s->n; q++) {
-		v16 inv = v16_set(1.0f / s->l[q]);
+	for (int page = 0; page <= last / NNR__PAGE; page++)
+		for (int i = i0; i < i1; i += QT)
+			run_page(a, page, i,
+				 i1 - i < QT ? i1 : i + QT,
+				 m + i - i0, l + i - i0);
+	for (int i = i0; i < i1; i++) {
+		float *o = a->o + (size_t)(i / a->heads) * a->ldo +
+			i % a->heads * a->dim;
+		v16 inv = v16_set(1.0f / l[i - i0]);
 		for (int d = 0; d < a->dim; d += 16)
-			v16_store(s->o[q] + d,
-				  v16_mul(v16_load(s->o[q] + d), inv));
+			v16_store(o + d, v16_mul(v16_load(o + d), inv));
 	}
 }
 
 void ISA(attention)(const nnr__attn *a, void *scratch)
 {
-	state s;
+	const int total = a->rows * a->heads;
 
 	(void)scratch;
-	s.n = 0;
-	for (int r = 0; r < a->rows; r++)
-		for (int h = 0; h < a->heads; h++) {
-			s.q[s.n] = a->q + (size_t)r * a->ldq + h * a->dim;
-			s.o[s.n] = a->o + (size_t)r * a->ldo + h * a->dim;
-			s.keys[s.n] = a->pos0 + r + 1;
-			s.m[s.n] = -__builtin_inff();
-			s.l[s.n++] = 0;
-			if (s.n == QUERIES || (r == a->rows - 1 &&
-					       h == a->heads - 1)) {
-				run(a, &s);
-				s.n = 0;
-			}
-		}
+	for (int i = 0; i < total; i += BLOCK)
+		run_block(a, i, total - i < BLOCK ? total : i + BLOCK);
 }

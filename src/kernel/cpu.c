@@ -20,18 +20,7 @@
 static const nnr__kernels tables[] = {	/* best last */
 	TABLE(generic, "C"),
 #if NNR__X86
-	{
-		.name = "avx512", .features = "avx512f bw vl dq vnni fma",
-		.unpack = nnr__unpack_generic,
-		.linear = nnr__linear_avx512,
-		.linear_i8 = nnr__linear_i8_avx512,
-		.encode = nnr__encode_generic,
-		.rmsnorm = nnr__rmsnorm_avx512,
-		.rope = nnr__rope_avx512,
-		.swiglu = nnr__swiglu_avx512,
-		.attention = nnr__attention_avx512,
-		.logsumexp = nnr__logsumexp_avx512,
-	},
+	TABLE(avx512, "avx512f bw vl dq vnni fma"),
 #endif
 };
 #define TABLES (sizeof tables / sizeof tables[0])
@@ -45,13 +34,12 @@ const char *const nnr__kernel_names[] = {
 };
 
 /* fp32 panels of PANEL_MAX bytes, or of 16 columns when K is large (integer
- * panels are smaller); attention's state. */
+ * panels are smaller). */
 size_t nnr__kernel_scratch(int cols)
 {
 	size_t panel = (size_t)cols * 16 * 4;
 
-	return (panel > NNR__PANEL_MAX ? panel : NNR__PANEL_MAX) +
-		NNR__ATTN_SCRATCH;
+	return panel > NNR__PANEL_MAX ? panel : NNR__PANEL_MAX;
 }
 
 static bool runs(const char *name)

@@ -38,9 +38,8 @@
 	void nnr__attention_##isa(const nnr__attn *a, void *scratch); \
 	float nnr__logsumexp_##isa(const float *x, int n, int *argmax);
 
-/* Bytes of fp32 panel that stay in a core's L2; what attention needs. */
+/* Bytes of fp32 panel that stay in a core's L2. */
 #define NNR__PANEL_MAX ((size_t)384 << 10)
-#define NNR__ATTN_SCRATCH ((size_t)64 << 10)
 
 NNR__KERNEL_SET(generic)
 NNR__KERNEL_SET(avx2)

@@ -66,6 +66,16 @@ INLINE16 int v16_find(v16 a, v16 b)
 	return m ? __builtin_ctz(m) : 16;
 }
 
+/* 16 int32 of 16 int8, of v rounded to nearest even, and back. */
+typedef __m512i i16;
+INLINE16 i16 i16_of_i8(__m128i b) { return _mm512_cvtepi8_epi32(b); }
+INLINE16 i16 i16_round(v16 a) { return _mm512_cvtps_epi32(a); }
+INLINE16 v16 v16_of_int(i16 a) { return _mm512_cvtepi32_ps(a); }
+INLINE16 __m128i i16_to_i8(i16 a) { return _mm512_cvtepi32_epi8(a); }
+INLINE16 i16 i16_add(i16 a, i16 b) { return _mm512_add_epi32(a, b); }
+INLINE16 __m256i i16_low(i16 a) { return _mm512_castsi512_si256(a); }
+INLINE16 __m256i i16_high(i16 a) { return _mm512_extracti64x4_epi64(a, 1); }
+
 INLINE16 __m256 v16_low(v16 a) { return _mm512_castps512_ps256(a); }
 INLINE16 __m256 v16_high(v16 a) { return _mm512_extractf32x8_ps(a, 1); }
 #define V16_PAIRS(a) _mm512_permute_ps(a, 0xb1)
@@ -156,6 +166,39 @@ INLINE16 int v16_find(v16 a, v16 b)
 	return m ? __builtin_ctz(m) : 16;
 }
 
+typedef struct { __m256i l, h; } i16;
+INLINE16 i16 i16_of_i8(__m128i b)
+{
+	return (i16){ _mm256_cvtepi8_epi32(b),
+		      _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(b, b)) };
+}
+
+INLINE16 i16 i16_round(v16 a)
+{
+	return (i16){ _mm256_cvtps_epi32(a.l), _mm256_cvtps_epi32(a.h) };
+}
+
+INLINE16 v16 v16_of_int(i16 a)
+{
+	return (v16){ _mm256_cvtepi32_ps(a.l), _mm256_cvtepi32_ps(a.h) };
+}
+
+INLINE16 __m128i i16_to_i8(i16 a)	/* values of -128..127 */
+{
+	__m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.l, a.h),
+					     0xd8);
+	return _mm_packs_epi16(_mm256_castsi256_si128(w),
+			       _mm256_extracti128_si256(w, 1));
+}
+
+INLINE16 i16 i16_add(i16 a, i16 b)
+{
+	return (i16){ _mm256_add_epi32(a.l, b.l), _mm256_add_epi32(a.h, b.h) };
+}
+
+INLINE16 __m256i i16_low(i16 a) { return a.l; }
+INLINE16 __m256i i16_high(i16 a) { return a.h; }
+
 INLINE16 __m256 v16_low(v16 a) { return a.l; }
 INLINE16 __m256 v16_high(v16 a) { return a.h; }
 #define V16_PAIRS(a) ((v16){ _mm256_permute_ps((a).l, 0xb1), \
@@ -194,6 +237,35 @@ INLINE16 float v16_top(v16 a)
 
 	u = _mm_max_ps(u, _mm_movehl_ps(u, u));
 	return _mm_cvtss_f32(_mm_max_ss(u, _mm_movehdup_ps(u)));
+}
+
+INLINE16 int i16_sum(i16 a)
+{
+	__m256i t = _mm256_add_epi32(i16_low(a), i16_high(a));
+	__m128i u = _mm_add_epi32(_mm256_castsi256_si128(t),
+				  _mm256_extracti128_si256(t, 1));
+
+	u = _mm_add_epi32(u, _mm_unpackhi_epi64(u, u));
+	return _mm_cvtsi128_si32(_mm_add_epi32(u, _mm_srli_epi64(u, 32)));
+}
+
+/* The largest bits of |a| and |b|; with inf or NaN 0x7f800000 or more. */
+INLINE16 uint32_t v16_top_bits(v16 a, v16 b)
+{
+	const __m256i abs = _mm256_set1_epi32(0x7fffffff);
+	__m256i x = _mm256_max_epi32(
+		_mm256_and_si256(_mm256_castps_si256(v16_low(a)), abs),
+		_mm256_and_si256(_mm256_castps_si256(v16_high(a)), abs));
+	__m256i y = _mm256_max_epi32(
+		_mm256_and_si256(_mm256_castps_si256(v16_low(b)), abs),
+		_mm256_and_si256(_mm256_castps_si256(v16_high(b)), abs));
+	x = _mm256_max_epi32(x, y);
+	__m128i u = _mm_max_epi32(_mm256_castsi256_si128(x),
+				  _mm256_extracti128_si256(x, 1));
+
+	u = _mm_max_epi32(u, _mm_unpackhi_epi64(u, u));
+	u = _mm_max_epi32(u, _mm_srli_epi64(u, 32));
+	return (uint32_t)_mm_cvtsi128_si32(u);
 }
 
 /* nnr__exp */
