@@ -152,7 +152,7 @@ static int check_in(nnr_program *p, nnr__kind *have, nnr_error *err)
 
 static int check_out(nnr_program *p, nnr__kind *have, nnr_error *err)
 {
-	const char *giver = "the model";
+	const char *giver = NULL;
 
 	*have = NNR__K_LOGITS;
 	for (int i = 0; i < p->outs; i++) {
@@ -161,9 +161,12 @@ static int check_out(nnr_program *p, nnr__kind *have, nnr_error *err)
 			continue;
 		if (s->row->takes != *have)
 			return nnr__fail_step(p, s, NULL, err, "takes %s, but "
-					      "`%s` gives %s%s",
+					      "%s%s%s gives %s%s",
 					      nnr__kind_name(s->row->takes),
-					      giver, nnr__kind_name(*have),
+					      giver ? "`" : "",
+					      giver ? giver : "the model",
+					      giver ? "`" : "",
+					      nnr__kind_name(*have),
 					      advice(*have, s->row->takes));
 		*have = s->row->gives;
 		giver = s->row->name;

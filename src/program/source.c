@@ -384,6 +384,12 @@ static int check_keys(nnr__src *s, const nnr__ynode *top)
 		bool known = false;
 		for (int i = 0; top_keys[i]; i++)
 			known |= strcmp(top_keys[i], c->key) == 0;
+		if (!known && nnr__step_row_find(c->key))
+			return nnr__fail_key(s, c, "`%s` is a step; it "
+					     "belongs in the list `%s`",
+					     c->key,
+					     nnr__step_row_find(c->key)->input
+						     ? "in" : "out");
 		if (!known)
 			return nnr__fail_key(s, c, "unknown key `%.60s`%s",
 					     c->key,

@@ -82,6 +82,18 @@ static int check(nnr_program *p, nnr__step *s, nnr_error *err)
 	return 0;
 }
 
+/* The data is read when it is fitted on; that it is there is said now. */
+static int load(nnr_program *p, nnr__step *s, nnr_error *err)
+{
+	const args *a = s->args;
+	char *path = NULL;
+	int rc = a->data ? nnr__program_file(p, s, "data", a->data, &path,
+					     err) : 0;
+
+	free(path);
+	return rc;
+}
+
 /* ---- scores of items, before this step ---- */
 
 /* Adds up f(l) over items; l: log-probabilities over the labels. */
@@ -493,6 +505,6 @@ const nnr__step_row nnr__step_calibrate = {
 	.takes = NNR__K_SCORES, .gives = NNR__K_SCORES,
 	.alignment = "statistical", .alignment_of = alignment_of,
 	.param = params, .bare = "method", .args = sizeof(args),
-	.check = check, .bind = bind, .fit = fit, .run = run,
-	.release = release
+	.check = check, .load = load, .bind = bind, .fit = fit,
+	.run = run, .release = release
 };
