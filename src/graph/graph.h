@@ -106,7 +106,8 @@ typedef struct nnr__chunk {
 } nnr__chunk;
 
 typedef struct nnr__exec nnr__exec;
-/* max_rows: R of the plan; context: positions of a sequence.  The pool, kernels and graph stay the caller's. */
+/* max_rows: R of the plan; context: positions of a sequence.  The pool,
+ * kernels and graph stay the caller's. */
 int nnr__exec_new(nnr__exec **e, const nnr__graph *g, nnr__pool *pool,
 		  const nnr__kernels *k, nnr_precision mode, int max_rows,
 		  int context, nnr_error *err);
