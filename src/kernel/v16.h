@@ -52,8 +52,8 @@ INLINE16 v16 v16_exp_ends(v16 x, v16 y)
 /* Lanes from n on become -inf; n may be anything. */
 INLINE16 v16 v16_first(v16 a, int n)
 {
-	__mmask16 keep = n >= 16 ? 0xffff : n <= 0 ? 0 :
-			 (__mmask16)((1u << n) - 1);
+	__mmask16 keep = (__mmask16)(n >= 16 ? 0xffff : n <= 0 ? 0 :
+				     (1u << n) - 1);
 
 	return _mm512_mask_blend_ps(keep, v16_set(-__builtin_inff()), a);
 }
