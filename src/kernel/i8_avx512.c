@@ -19,7 +19,7 @@
 /* ---- laying out ---- */
 
 /* 8 vectors of unsigned codes: dword j = k 4j..4j+3; int8 gets + 128. */
-INLINE void codes8(nnr__dtype type, const block16 *b, __m512i w[8])
+INLINE void codes8(nnr__dtype type, const block *b, __m512i w[8])
 {
 	const __m512i low = _mm512_set1_epi8(15);
 	const __m512i flip = _mm512_set1_epi8((char)-128);
@@ -35,7 +35,7 @@ INLINE void codes8(nnr__dtype type, const block16 *b, __m512i w[8])
 		}
 }
 
-INLINE void lay_block(nnr__dtype type, const block16 *b, uint8_t *dst,
+INLINE void lay_block(nnr__dtype type, const block *b, uint8_t *dst,
 		      int groups)
 {
 	__m512i w[8];
@@ -56,7 +56,7 @@ typedef void lay_fn(const uint8_t *p, const uint8_t *next, size_t rb,
 INLINE void lay(nnr__dtype type, const uint8_t *p, const uint8_t *next,
 		size_t rb, int blocks, uint8_t *dst, int groups)
 {
-	block16 b[2];
+	block b[2];
 
 	if (blocks == 1) {
 		read1(type, p, rb, b);
@@ -203,7 +203,7 @@ INLINE void block_dots(nnr__dtype type, int terms, int rows, int groups,
 }
 
 /* One block of all columns: c is the chain of each row and column. */
-INLINE void block(nnr__dtype type, int terms, int rows, int groups,
+INLINE void tile_block(nnr__dtype type, int terms, int rows, int groups,
 		  const uint8_t *panel, const xrow *x, int b,
 		  __m512 c[FUSED][2])
 {
@@ -271,13 +271,13 @@ INLINE void tile(nnr__dtype type, int terms, int rows, int groups,
 	rows_of(t, terms, rows, x);
 	clear(rows, groups, c);
 	for (int b = 0; b < nb; b++, panel += BLOCK_BYTES * groups)
-		block(type, terms, rows, groups, panel, x, b, c);
+		tile_block(type, terms, rows, groups, panel, x, b, c);
 	put(rows, groups, c, t->y, t->ldy, t->add);
 }
 
 /* One block of 16 columns out of registers. */
 INLINE void fused_block(nnr__dtype type, int terms, int rows,
-			const block16 *blk, const xrow *x, int b,
+			const block *blk, const xrow *x, int b,
 			__m512 c[FUSED][2])
 {
 	__m512i w[8];
@@ -305,7 +305,7 @@ static __attribute__((noinline)) void last_block(
 	nnr__dtype type, int terms, int rows, const uint8_t *p, size_t rb,
 	const xrow *x, int b, __m512 c[FUSED][2])
 {
-	block16 blk = { .m = _mm512_setzero_ps() };
+	block blk = { .m = _mm512_setzero_ps() };
 
 	if (type == NNR__Q8_0)
 		read1(NNR__Q8_0, p, rb, &blk);
@@ -329,7 +329,7 @@ INLINE void fused(nnr__dtype type, int terms, int rows, const job *t)
 	rows_of(t, terms, rows, x);
 	for (int n = t->n0; n < t->n1; n += 16) {
 		const uint8_t *p = nnr__row(w, n), *next = p + 16 * rb;
-		block16 blk[2];
+		block blk[2];
 		__m512 c[FUSED][2];
 		clear(rows, 1, c);
 		for (int b = 0; b + 2 <= nb; b += 2) {
