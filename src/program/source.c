@@ -10,7 +10,6 @@
 
 #define SOURCE_MAX ((size_t)1 << 20)
 #define STEPS_MAX 1000
-#define TESTS_MAX 1000
 
 static const char *const top_keys[] = {
 	"nnr", "name", "model", "input", "output", "data", "use", "access",
@@ -279,98 +278,6 @@ static int run_hooks(nnr__src *s, bool load)
 	return rc;
 }
 
-/* ---- tests ---- */
-
-static int read_values(nnr__src *s, const nnr__ynode *map,
-		       const nnr__field *field, int n, nnr__record *out)
-{
-	const char *names[64];
-	char hint[200], text[80], want[160];
-	nnr__buf value = { 0 };
-	int rc = 0;
-
-	for (int i = 0; i < n && i < 63; i++)
-		names[i] = field[i].name;
-	names[n < 63 ? n : 63] = NULL;
-	if (map->kind != NNR__Y_MAP)
-		return nnr__fail_node(s, map, "a map of fields was expected");
-	for (const nnr__ynode *c = map->child; c && !rc; c = c->next) {
-		const nnr__field *f = NULL;
-		for (int i = 0; i < n; i++)
-			if (strcmp(field[i].name, c->key) == 0)
-				f = &field[i];
-		nnr__buf_clear(&value);
-		if (!f)
-			rc = nnr__fail_key(s, c, "unknown field `%.60s`%s",
-					   c->key,
-					   nnr__hint(hint, sizeof(hint),
-						     c->key, names));
-		else if (c->kind != NNR__Y_SCALAR ||
-			 !nnr__type_canon(f, c->text, c->len, &value))
-			rc = nnr__fail_node(s, c, "`%s` is %s; %s was "
-					    "expected", f->name,
-					    nnr__node_text(c, text,
-							   sizeof(text)),
-					    nnr__type_text(f, want,
-							   sizeof(want)));
-		else
-			rc = nnr__record_set(out, f->name,
-					     value.p ? value.p : "",
-					     value.len, s->err);
-	}
-	nnr__buf_release(&value);
-	return rc;
-}
-
-static int read_test(nnr__src *s, const nnr__ynode *n, int at)
-{
-	static const char *const keys[] = { "in", "out", NULL };
-	const nnr__ynode *in = nnr__yaml_get(n, "in");
-	const nnr__ynode *out = nnr__yaml_get(n, "out");
-	nnr_program *p = s->p;
-	char hint[200];
-	int rc;
-
-	if (n->kind != NNR__Y_MAP || !in)
-		return nnr__fail_node(s, n, "a test is a map with `in` and "
-				      "perhaps `out`");
-	for (const nnr__ynode *c = n->child; c; c = c->next)
-		if (c != in && c != out)
-			return nnr__fail_key(s, c, "unknown key `%.60s` of a "
-					     "test%s", c->key,
-					     nnr__hint(hint, sizeof(hint),
-						       c->key, keys));
-	rc = read_values(s, in, p->input, p->inputs, &p->test_in[at]);
-	if (!rc && out)
-		rc = read_values(s, out, &p->output, 1, &p->test_out[at]);
-	for (int i = 0; i < p->inputs && !rc; i++)
-		if (!p->input[i].optional &&
-		    !nnr__record_get(&p->test_in[at], p->input[i].name))
-			rc = nnr__fail_node(s, in, "the field `%s` is missing",
-					    p->input[i].name);
-	return rc;
-}
-
-static int read_tests(nnr__src *s, const nnr__ynode *top)
-{
-	const nnr__ynode *list = nnr__yaml_get(top, "tests");
-	nnr_program *p = s->p;
-	int rc = 0;
-
-	if (!list)
-		return 0;
-	if (list->kind != NNR__Y_LIST || list->count > TESTS_MAX)
-		return nnr__fail_node(s, list, "`tests` must be a list of at "
-				      "most %d tests", TESTS_MAX);
-	p->test_in = nnr__src_alloc(s, list->count, sizeof(*p->test_in));
-	p->test_out = nnr__src_alloc(s, list->count, sizeof(*p->test_out));
-	if (!p->test_in || !p->test_out)
-		return NNR_E_MEMORY;
-	for (const nnr__ynode *c = list->child; c && !rc; c = c->next)
-		rc = read_test(s, c, p->tests++);
-	return rc;
-}
-
 /* ---- the whole ---- */
 
 static int check_keys(nnr__src *s, const nnr__ynode *top)
@@ -444,7 +351,7 @@ static int read_top(nnr__src *s, const nnr__ynode *top)
 	rc = rc ? rc : read_steps(s, top, "in", &p->in, &p->ins);
 	rc = rc ? rc : read_steps(s, top, "out", &p->out, &p->outs);
 	rc = rc ? rc : check_ids(s);
-	rc = rc ? rc : read_tests(s, top);
+	rc = rc ? rc : nnr__tests_read(s, top);
 	rc = rc ? rc : nnr__chain_check(p, s->err);
 	rc = rc ? rc : run_hooks(s, false);
 	return rc ? rc : run_hooks(s, true);

@@ -57,9 +57,11 @@ int nnr__set_apply(nnr__src *s, nnr__ynode *top, const nnr__strings *set);
 int nnr__args_fill(nnr__src *s, nnr__step *st, const nnr__ynode *node);
 int nnr__step_read(nnr__src *s, const nnr__ynode *node, bool input,
 		   nnr__step *st);
-/* The fields of `input` and `output` and the examples (types.c). */
+/* The fields of `input` and `output` (types.c); `tests`
+ * (source_tests.c). */
 int nnr__fields_read(nnr__src *s, const nnr__ynode *map, const char *what,
 		     nnr__field **out, int *n);
+int nnr__tests_read(nnr__src *s, const nnr__ynode *top);
 /* Kinds chain, templates find their fields, needs are granted (chain.c). */
 int nnr__chain_check(nnr_program *p, nnr_error *err);
 const char *nnr__kind_name(nnr__kind k);

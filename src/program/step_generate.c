@@ -58,8 +58,6 @@ struct text {
 	const args *a;
 	nnr__stream stream;
 	nnr__buf buf;
-	size_t shown;		/* bytes given to on_text */
-	bool live;		/* on_text wants it */
 	bool cut;
 };
 
@@ -83,49 +81,18 @@ static bool find_stop(const struct text *t, size_t fresh, size_t *at)
 	return found;
 }
 
-/* Bytes at the end that may be the beginning of a stop string. */
-static size_t held_back(const struct text *t)
-{
-	size_t most = 0;
-
-	for (int i = 0; i < t->a->stop.n; i++) {
-		const char *stop = t->a->stop.s[i];
-		size_t n = strlen(stop) - 1;
-		if (n > t->buf.len)
-			n = t->buf.len;
-		for (; n > most; n--)
-			if (memcmp(t->buf.p + t->buf.len - n, stop, n) == 0)
-				most = n;
-	}
-	return most;
-}
-
-static void show_text(struct text *t, size_t end)
-{
-	if (t->live && end > t->shown) {
-		t->p->on_text(t->p->on_text_ctx, t->buf.p + t->shown,
-			      end - t->shown);
-		t->shown = end;
-	}
-}
-
 static bool more(nnr__gen *g, int32_t token)
 {
 	struct text *t = g->user;
 	size_t fresh = t->buf.len, at = 0;
 
 	nnr__stream_add(t->p->model->tok, &t->stream, token, &t->buf);
-	if (t->buf.len == fresh)
-		return true;
-	if (find_stop(t, fresh, &at)) {
+	if (t->buf.len > fresh && find_stop(t, fresh, &at)) {
 		t->buf.len = at;
 		t->buf.p[at] = '\0';
 		t->cut = true;
-		show_text(t, at);
 		return false;
 	}
-	if (t->live)
-		show_text(t, t->buf.len - held_back(t));
 	return true;
 }
 
@@ -158,7 +125,6 @@ static int keep_sample(struct text *t, const nnr__gen *g, nnr__sample *out,
 {
 	if (!t->cut)
 		nnr__stream_flush(&t->stream, &t->buf);
-	show_text(t, t->buf.len);
 	out->tokens = g->out.n;
 	out->text = nnr__buf_take(&t->buf);
 	return out->text ? 0 : nnr__fail_memory(err, "a sample", 1);
@@ -178,7 +144,6 @@ static void set_up(nnr_program *p, const args *a, nnr__batch *b,
 		gen[i].user = &text[i];
 		text[i].p = p;
 		text[i].a = a;
-		text[i].live = p->on_text && i == 0 && b->n == 1;
 	}
 }
 

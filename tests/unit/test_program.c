@@ -338,7 +338,8 @@ static void steps_take_every_form(void **state)
 		"- template: y\n  id: practice\n  when: train\n"
 		"out:\n- generate: {samples: 3, temperature: 0.7,\n"
 		"    stop: [a, b]}\n- parse\n- reduce: mean\n"
-		"tests:\n- {in: {text: a, n: 1}, out: {answer: \"$1,000.50\"}}\n"
+		"tests:\n- in: {text: a, n: 1}\n"
+		"  out: {answer: \"$1,000.50\"}\n"
 		"- in: {text: b}\n", NULL);
 	const struct nnr__a_generate *gen = p->out[0].args;
 	const struct nnr__a_parse *parse = p->out[1].args;
@@ -445,7 +446,8 @@ static void overrides_change_the_source(void **state)
 {
 	char a[] = "out.generate.samples=5", b[] = "generate.temperature=0.5";
 	char c[] = "in.template=Q: {text}", d[] = "in.template.at=end";
-	char e[] = "r.by=mean", f[] = "train.lr=1e-3", g[] = "out.parse.pick=first";
+	char e[] = "r.by=mean", f[] = "train.lr=1e-3";
+	char g[] = "out.parse.pick=first";
 	char h[] = "generate.stop=[\"x\", y]";
 	nnr_program *p = must_open(MODEST, SET(a, b, c, d, e, f, g, h));
 	const struct nnr__a_generate *gen = p->out[0].args;
