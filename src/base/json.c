@@ -150,7 +150,8 @@ int nnr__json_parse(nnr__arena *a, const nnr__jnode **out, const char *name,
 	if (rc)
 		return rc;
 	j = json_loadb(n ? text : "", n,
-		       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+		       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY |
+		       JSON_ALLOW_NUL, &why);
 	if (!j)
 		return nnr__fail(err, NNR_E_INPUT, "%.120s:%d:%d: %s", name,
 				 why.line > 0 ? why.line : 1,

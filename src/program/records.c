@@ -257,6 +257,9 @@ static int add_json(struct reader *r, nnr__record *rec, const nnr__jnode *n)
 	if (n->kind == NNR__J_NULL)
 		return 0;
 	if (n->kind == NNR__J_STRING) {
+		if (r->d->output && strcmp(n->key, r->d->output) == 0 &&
+		    n->len && memchr(n->text, 0, n->len))
+			return fail_line(r, "`%.60s` holds a NUL", n->key);
 		return nnr__record_set(rec, n->key, n->text, n->len, r->err);
 	} else if (n->kind == NNR__J_BOOL) {
 		nnr__buf_adds(&text, n->num != 0 ? "true" : "false");
