@@ -20,15 +20,7 @@
 static const nnr__kernels tables[] = {	/* best last */
 	TABLE(generic, "C"),
 #if NNR__X86
-	{
-		.name = "avx2", .features = "avx2 fma f16c",
-		.unpack = nnr__unpack_avx2, .linear = nnr__linear_avx2,
-		.linear_i8 = nnr__linear_i8_generic,
-		.encode = nnr__encode_avx2, .rmsnorm = nnr__rmsnorm_avx2,
-		.rope = nnr__rope_avx2, .swiglu = nnr__swiglu_avx2,
-		.attention = nnr__attention_avx2,
-		.logsumexp = nnr__logsumexp_avx2,
-	},
+	TABLE(avx2, "avx2 fma f16c"),
 	TABLE(avx512, "avx512f bw vl dq vnni fma"),
 #endif
 };
