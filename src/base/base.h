@@ -138,6 +138,10 @@ char *nnr__path_dir(const char *path);		/* malloc'd; "." if none */
 char *nnr__cache_dir(void);
 /* $NNR_CONFIG, or $XDG_CONFIG_HOME/nnr, or ~/.config/nnr (the same). */
 char *nnr__config_dir(void);
+/* A cache folder: marks a file as used now; removes the longest unused files
+ * with this suffix until the rest are within max_bytes (trim.c). */
+void nnr__cache_touch(const char *path);
+void nnr__cache_trim(const char *dir, const char *suffix, size_t max_bytes);
 double nnr__now(void);				/* monotonic seconds */
 size_t nnr__peak_rss(void);			/* bytes */
 

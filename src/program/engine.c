@@ -14,6 +14,7 @@
 #define MAX_ROWS 512
 #define MAX_STORE ((size_t)1 << 30)
 #define PREFIX_FILE_MIN 16	/* shorter ones are not worth a file */
+#define PREFIX_FILES_MAX ((size_t)1 << 30)	/* bytes; oldest go first */
 
 static int set_up(nnr__engine *e, nnr_error *err)
 {
@@ -191,7 +192,7 @@ static void add_key(nnr__buf *key, const nnr__engine *e,
 }
 
 /* <cache>/prefix/<hash of the key>.kv, or NULL without a cache. */
-static char *prefix_path(const char *key, bool make)
+static char *prefix_path(const char *key)
 {
 	char sha[65], *dir = nnr__cache_dir(), *sub, *path = NULL;
 	nnr__buf name = { 0 };
@@ -202,7 +203,7 @@ static char *prefix_path(const char *key, bool make)
 	free(dir);
 	nnr__sha_of(key, strlen(key), sha);
 	nnr__buf_addf(&name, "%.32s.kv", sha);
-	if (sub && !name.bad && !(make && nnr__mkdirs(sub, NULL)))
+	if (sub && !name.bad && !nnr__mkdirs(sub, NULL))
 		path = nnr__path_join(sub, name.p);
 	free(sub);
 	nnr__buf_release(&name);
@@ -226,23 +227,34 @@ static int run_prefix(nnr__engine *e, const int32_t *token, int n,
 	return nnr__engine_flush(e, &none, err);
 }
 
+/* A cache that cannot be written costs time, not answers. */
+static void save_prefix(const nnr__engine *e, const char *path,
+			const char *key)
+{
+	char *dir = nnr__path_dir(path);
+
+	if (!nnr__seq_save(e->prefix, path, key, NULL) && dir)
+		nnr__cache_trim(dir, ".kv", PREFIX_FILES_MAX);
+	free(dir);
+}
+
 static int load_or_run(nnr__engine *e, const int32_t *token, int n,
 		       const char *key, nnr_error *err)
 {
 	bool keep = !e->opts.no_cache && n >= PREFIX_FILE_MIN;
-	char *path = keep ? prefix_path(key, true) : NULL;
+	char *path = keep ? prefix_path(key) : NULL;
 	int rc = 0;
 
 	if (path)
 		rc = nnr__seq_map(e->store, &e->prefix, path, key, err);
 	if (rc == 1) {
 		e->stats.prefix_cached = true;
+		nnr__cache_touch(path);
 		rc = 0;
 	} else if (rc == 0) {
 		rc = run_prefix(e, token, n, err);
-		/* a cache that cannot be written costs time, not answers */
 		if (!rc && path)
-			nnr__seq_save(e->prefix, path, key, NULL);
+			save_prefix(e, path, key);
 	}
 	free(path);
 	return rc;

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -309,6 +310,39 @@ static void test_clock(void **state)
 	assert_true(nnr__peak_rss() > 100000);
 }
 
+/* The least recently used files go until the rest fit; others stay. */
+static void test_cache_trim(void **state)
+{
+	static const char *const name[] = { "a.kv", "b.kv", "c.kv", "d.txt" };
+	char folder[] = "/tmp/nnr-trim-XXXXXX", path[4][64];
+	const struct timespec later = { 0, 20000000 };
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	for (int i = 0; i < 4; i++) {
+		snprintf(path[i], sizeof(path[i]), "%s/%s", folder,
+			 name[i]);
+		assert_int_equal(nnr__file_write(path[i], "12345678", 8,
+						 NULL), 0);
+		nanosleep(&later, NULL);
+	}
+	nnr__cache_touch(path[0]);
+	nnr__cache_trim(folder, ".kv", 24);
+	assert_true(nnr__file_exists(path[1]));
+	nnr__cache_trim(folder, ".kv", 16);
+	assert_true(nnr__file_exists(path[0]));
+	assert_false(nnr__file_exists(path[1]));
+	assert_true(nnr__file_exists(path[2]));
+	nnr__cache_trim(folder, ".kv", 1);
+	assert_true(nnr__file_exists(path[0]));
+	assert_false(nnr__file_exists(path[2]));
+	assert_true(nnr__file_exists(path[3]));
+	nnr__cache_trim("/nonexistent", ".kv", 1);
+	unlink(path[0]);
+	unlink(path[3]);
+	rmdir(folder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -320,6 +354,7 @@ int main(void)
 		cmocka_unit_test(test_map),
 		cmocka_unit_test(test_mkdirs),
 		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_cache_trim),
 		cmocka_unit_test(test_clock),
 	};
 
