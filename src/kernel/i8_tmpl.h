@@ -268,10 +268,10 @@ INLINE void fused_block(nnr__dtype type, int terms, int rows,
 	UNROLL for (int r = 0; r < rows; r++) {
 		vi s = begin_hi(type, terms, &x[r], b);
 		s = dots1(type, w, x[r].hi, b, s);
-		if (terms == 2) {
-			s = begin_lo(type, &x[r], b, s);
-			s = dots1(type, w, x[r].lo, b, s);
-		}
+		if (terms == 2)		/* apart: shorter chains */
+			s = MM(add_epi32)(begin_lo(type, &x[r], b, s),
+					  dots1(type, w, x[r].lo, b,
+						MM(set1_epi32)(0)));
 		c[r][0] = chain(type, terms, &x[r], b, s, blk->d, blk->m,
 				c[r][0]);
 	}
