@@ -11,9 +11,6 @@
 #define TILE 4		/* rows of x by two groups */
 #define TILE_LOW 3	/* the lowest tile that occurs */
 #define TILE_LIST(X, type, terms) X(type, terms, 3) X(type, terms, 4)
-#define FUSED_LIST(X, type, terms) \
-	X(type, terms, 1) X(type, terms, 2) TILE_LIST(X, type, terms) \
-	X(type, terms, 5) X(type, terms, 6)
 
 INLINE void codes8(nnr__dtype type, const block *b, vi w[8])
 {

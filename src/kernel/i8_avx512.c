@@ -11,11 +11,6 @@
 #define TILE_LOW 4	/* the lowest tile that occurs */
 #define TILE_LIST(X, type, terms) \
 	X(type, terms, 4) X(type, terms, 5) X(type, terms, 6)
-#define FUSED_LIST(X, type, terms) \
-	X(type, terms, 1) X(type, terms, 2) X(type, terms, 3) \
-	TILE_LIST(X, type, terms) X(type, terms, 7) X(type, terms, 8) \
-	X(type, terms, 9) X(type, terms, 10) X(type, terms, 11) \
-	X(type, terms, 12)
 
 INLINE void codes8(nnr__dtype type, const block *b, vi w[8])
 {

@@ -4,81 +4,63 @@
  * which say how codes are kept (codes8) and how dots are made (dot_*).
  *
  * Up to FUSED rows of x, blocks of LANES rows of W go from the file through
- * registers into the dots: decoding, memory speed.  Above, 2 * LANES rows of
+ * registers into the dots: decoding at memory speed.  Above, 2 * LANES rows of
  * W are laid out in scratch, which stays in L1 or L2, block by block as
- *   w[8][groups]        dword j of each row: k = 4j..4j+3
- *   float d[groups][LANES], m[groups][LANES]
+ *   w[8][2]             dword j of each row: k = 4j..4j+3
+ *   float d[2][LANES], m[2][LANES]
  * and tiles of TILE rows of x run over them.
  */
 #include <assert.h>
 
 #define VEC (4 * LANES)			/* bytes */
-#define BLOCK_BYTES (10 * VEC)		/* of a laid out block and group */
+#define BLOCK_BYTES (20 * VEC)		/* of a laid out block */
 
 /* ---- laying out ---- */
 
-INLINE void lay_block(nnr__dtype type, const block *b, uint8_t *dst,
-		      int groups)
+/* dst: of the first or second group of a panel. */
+INLINE void lay_block(nnr__dtype type, const block *b, uint8_t *dst)
 {
 	vi w[8];
-	float *scale = (float *)(dst + 8 * VEC * groups);
+	float *scale = (float *)(dst + 16 * VEC);
 
 	codes8(type, b, w);
 	UNROLL for (int j = 0; j < 8; j++)
-		vi_store(dst + VEC * groups * j, w[j]);
+		vi_store(dst + 2 * VEC * j, w[j]);
 	MM(store_ps)(scale, b->d);
 	if (type != NNR__Q8_0)
-		MM(store_ps)(scale + LANES * groups, b->m);
+		MM(store_ps)(scale + 2 * LANES, b->m);
 }
 
-/* Lays out `blocks` (1 or 2) of LANES rows at p for a panel of `groups`. */
-typedef void lay_fn(const uint8_t *p, const uint8_t *next, size_t rb,
-		    int blocks, uint8_t *dst, int groups);
-
-INLINE void lay(nnr__dtype type, const uint8_t *p, const uint8_t *next,
-		size_t rb, int blocks, uint8_t *dst, int groups)
+INLINE void lay_rows(nnr__dtype type, const nnr__mat *w, int n, uint8_t *dst)
 {
+	const int bytes = nnr__dtypes[type].bytes;
+	const size_t rb = w->row_bytes;
+	const uint8_t *p = nnr__row(w, n), *next = p + LANES * rb;
 	block b[2];
+	int k = 0;
 
-	if (blocks == 1) {
-		read1(type, p, rb, b);
-		lay_block(type, b, dst, groups);
-		return;
-	}
-	read_ahead(type, p, next, rb, b);
-	lay_block(type, &b[0], dst, groups);
-	lay_block(type, &b[1], dst + BLOCK_BYTES * groups, groups);
-}
-
-#define LAY_FN(type) \
-	static void lay_##type(const uint8_t *p, const uint8_t *next, \
-			       size_t rb, int blocks, uint8_t *dst, \
-			       int groups) \
-	{ \
-		lay(NNR__##type, p, next, rb, blocks, dst, groups); \
-	}
-LAY_FN(Q4_0)
-LAY_FN(Q4_1)
-LAY_FN(Q8_0)
-
-static lay_fn *lay_of(nnr__dtype type)
-{
-	return type == NNR__Q4_0 ? lay_Q4_0 :
-		type == NNR__Q4_1 ? lay_Q4_1 : lay_Q8_0;
-}
-
-/* LANES rows of W from n on, a group of the panel. */
-static void lay_rows(const nnr__mat *w, int n, uint8_t *panel, int groups)
-{
-	const int nb = w->cols / 32, bytes = nnr__dtypes[w->type].bytes;
-	const uint8_t *p = nnr__row(w, n), *next = p + LANES * w->row_bytes;
-	lay_fn *fn = lay_of(w->type);
-
-	for (int b = 0; b < nb; b += 2, p += 2 * bytes) {
-		fn(p, next, w->row_bytes, nb - b > 1 ? 2 : 1, panel, groups);
+	for (; k + 64 <= w->cols; k += 64, p += 2 * bytes) {
+		read_ahead(type, p, next, rb, b);
+		lay_block(type, &b[0], dst);
+		lay_block(type, &b[1], dst + BLOCK_BYTES);
 		next += 2 * LANES * bytes;
-		panel += 2 * BLOCK_BYTES * groups;
+		dst += 2 * BLOCK_BYTES;
 	}
+	if (k < w->cols) {
+		read1(type, p, rb, b);
+		lay_block(type, b, dst);
+	}
+}
+
+/* LANES rows of W from n on. */
+static void lay(const nnr__mat *w, int n, uint8_t *dst)
+{
+	if (w->type == NNR__Q4_0)
+		lay_rows(NNR__Q4_0, w, n, dst);
+	else if (w->type == NNR__Q4_1)
+		lay_rows(NNR__Q4_1, w, n, dst);
+	else
+		lay_rows(NNR__Q8_0, w, n, dst);
 }
 
 /* ---- one block ---- */
@@ -97,6 +79,12 @@ INLINE xrow xrow_at(const nnr__codes *x, int row, int terms)
 	return (xrow){ x->hi + b * 32, x->lo + b * 32, x->d + b,
 		       (terms == 2 ? x->sum2 : x->sum1) + b,
 		       x->isum + b, x->isum_lo + b };
+}
+
+INLINE xrow xrow_add(xrow x, size_t b)
+{
+	return (xrow){ x.hi + b * 32, x.lo + b * 32, x.d + b, x.sum + b,
+		       x.isum + b, x.isum_lo + b };
 }
 
 /* Broadcasts dword j of block b. */
@@ -122,26 +110,26 @@ INLINE vf chain(nnr__dtype type, int terms, const xrow *x, int b,
 }
 
 /* Adds the dots of one block of codes to s. */
-INLINE void dots(nnr__dtype type, int rows, int groups, const uint8_t *panel,
-		 const int8_t *const *codes, int b, vi s[FUSED][2])
+INLINE void dots(nnr__dtype type, int rows, const uint8_t *panel,
+		 const int8_t *const *codes, int b, vi s[TILE][2])
 {
-	vi a[FUSED][2];
+	vi a[TILE][2];
 
 	UNROLL for (int r = 0; r < rows; r++)
-		UNROLL for (int g = 0; g < groups; g++)
+		UNROLL for (int g = 0; g < 2; g++)
 			a[r][g] = dot_begin(type, s[r][g]);
 	UNROLL for (int j = 0; j < 8; j++) {
 		vi w[2];
-		UNROLL for (int g = 0; g < groups; g++)
-			w[g] = vi_load(panel + VEC * (groups * j + g));
+		UNROLL for (int g = 0; g < 2; g++)
+			w[g] = vi_load(panel + VEC * (2 * j + g));
 		UNROLL for (int r = 0; r < rows; r++) {
 			vi v = dword(codes[r], b, j);
-			UNROLL for (int g = 0; g < groups; g++)
+			UNROLL for (int g = 0; g < 2; g++)
 				a[r][g] = dot_step(type, a[r][g], w[g], v);
 		}
 	}
 	UNROLL for (int r = 0; r < rows; r++)
-		UNROLL for (int g = 0; g < groups; g++)
+		UNROLL for (int g = 0; g < 2; g++)
 			s[r][g] = dot_end(type, s[r][g], a[r][g]);
 }
 
@@ -171,221 +159,207 @@ INLINE vi begin_lo(nnr__dtype type, const xrow *x, int b, vi s)
 }
 
 /* One block of all columns: c is the chain of each row and column. */
-INLINE void tile_block(nnr__dtype type, int terms, int rows, int groups,
+INLINE void tile_block(nnr__dtype type, int terms, int rows,
 		       const uint8_t *panel, const xrow *x, int b,
-		       vf c[FUSED][2])
+		       vf c[TILE][2])
 {
-	const float *d = (const float *)(panel + 8 * VEC * groups);
-	const int8_t *codes[FUSED];
-	vi s[FUSED][2];
+	const float *d = (const float *)(panel + 16 * VEC);
+	const int8_t *codes[TILE];
+	vi s[TILE][2];
 
 	UNROLL for (int r = 0; r < rows; r++) {
 		codes[r] = x[r].hi;
-		UNROLL for (int g = 0; g < groups; g++)
+		UNROLL for (int g = 0; g < 2; g++)
 			s[r][g] = begin_hi(type, terms, &x[r], b);
 	}
-	dots(type, rows, groups, panel, codes, b, s);
+	dots(type, rows, panel, codes, b, s);
 	if (terms == 2) {
 		UNROLL for (int r = 0; r < rows; r++) {
 			codes[r] = x[r].lo;
-			UNROLL for (int g = 0; g < groups; g++)
+			UNROLL for (int g = 0; g < 2; g++)
 				s[r][g] = begin_lo(type, &x[r], b, s[r][g]);
 		}
-		dots(type, rows, groups, panel, codes, b, s);
+		dots(type, rows, panel, codes, b, s);
 	}
 	UNROLL for (int r = 0; r < rows; r++)
-		UNROLL for (int g = 0; g < groups; g++)
+		UNROLL for (int g = 0; g < 2; g++)
 			c[r][g] = chain(type, terms, &x[r], b, s[r][g],
 					MM(load_ps)(d + LANES * g),
-					MM(load_ps)(d + LANES * (groups + g)),
+					MM(load_ps)(d + LANES * (2 + g)),
 					c[r][g]);
 }
 
-INLINE void clear(int rows, int groups, vf c[FUSED][2])
+INLINE void put(float *y, vf c, bool add)
 {
-	UNROLL for (int r = 0; r < rows; r++)
-		UNROLL for (int g = 0; g < groups; g++)
-			c[r][g] = MM(setzero_ps)();
-}
-
-INLINE void put(int rows, int groups, vf c[FUSED][2], float *y,
-		size_t ldy, bool add)
-{
-	UNROLL for (int r = 0; r < rows; r++)
-		UNROLL for (int g = 0; g < groups; g++) {
-			float *p = y + (size_t)r * ldy + LANES * g;
-			if (add)
-				c[r][g] = MM(add_ps)(MM(loadu_ps)(p),
-							c[r][g]);
-			MM(storeu_ps)(p, c[r][g]);
-		}
+	if (add)
+		c = MM(add_ps)(MM(loadu_ps)(y), c);
+	MM(storeu_ps)(y, c);
 }
 
 /* ---- tiles ---- */
 
-/* x from row `row` on; y points at that row's first output. */
+/* x from row `row` on; y points at that row's first output, for columns n0
+ * to n1 at its column 0. */
 typedef struct {
 	const nnr__mat *w;
 	const nnr__codes *x;
 	uint8_t *panel;
 	float *y;
 	size_t ldy;
-	int row, n0, n1;	/* n0, n1: of W, for fused tiles */
+	int row, rows, n0, n1;
 	bool add;
 } job;
-typedef void tile_fn(const job *t);
+typedef void job_fn(const job *t);
 
-INLINE void rows_of(const job *t, int terms, int rows, xrow *x)
-{
-	UNROLL for (int r = 0; r < rows; r++)
-		x[r] = xrow_at(t->x, t->row + r, terms);
-}
-
-/* Over a panel of whole rows. */
-INLINE void tile(nnr__dtype type, int terms, int rows, int groups,
-		 const job *t)
+/* Over a panel. */
+INLINE void tile(nnr__dtype type, int terms, int rows, const job *t)
 {
 	const int nb = t->w->cols / 32;
 	const uint8_t *panel = t->panel;
-	xrow x[FUSED];
-	vf c[FUSED][2];
+	xrow x[TILE];
+	vf c[TILE][2];
 
-	rows_of(t, terms, rows, x);
-	clear(rows, groups, c);
-	for (int b = 0; b < nb; b++, panel += BLOCK_BYTES * groups)
-		tile_block(type, terms, rows, groups, panel, x, b, c);
-	put(rows, groups, c, t->y, t->ldy, t->add);
-}
-
-/* One block of LANES columns out of registers. */
-INLINE void fused_block(nnr__dtype type, int terms, int rows,
-			const block *blk, const xrow *x, int b,
-			vf c[FUSED][2])
-{
-	vi w[8];
-
-	codes8(type, blk, w);
 	UNROLL for (int r = 0; r < rows; r++) {
-		vi s = begin_hi(type, terms, &x[r], b);
-		s = dots1(type, w, x[r].hi, b, s);
-		if (terms == 2)		/* apart: shorter chains */
-			s = MM(add_epi32)(begin_lo(type, &x[r], b, s),
-					  dots1(type, w, x[r].lo, b,
-						MM(set1_epi32)(0)));
-		c[r][0] = chain(type, terms, &x[r], b, s, blk->d, blk->m,
-				c[r][0]);
+		x[r] = xrow_at(t->x, t->row + r, terms);
+		c[r][0] = c[r][1] = MM(setzero_ps)();
 	}
+	for (int b = 0; b < nb; b++, panel += BLOCK_BYTES)
+		tile_block(type, terms, rows, panel, x, b, c);
+	UNROLL for (int r = 0; r < rows; r++)
+		UNROLL for (int g = 0; g < 2; g++)
+			put(t->y + (size_t)r * t->ldy + LANES * g, c[r][g],
+			    t->add);
 }
 
-/* The last block of rows with an odd number of blocks: rare, so small. */
-static __attribute__((noinline)) void last_block(
-	nnr__dtype type, int terms, int rows, const uint8_t *p, size_t rb,
-	const xrow *x, int b, vf c[FUSED][2])
+/* One block of LANES columns, its codes in registers, with one row of x. */
+INLINE vf fused_block(nnr__dtype type, int terms, const vi w[8],
+		      const block *blk, const xrow *x, int b, vf c)
 {
-	block blk = { .m = MM(setzero_ps)() };
+	vi s = begin_hi(type, terms, x, b);
 
-	if (type == NNR__Q8_0)
-		read1(NNR__Q8_0, p, rb, &blk);
-	else if (type == NNR__Q4_0)
-		read1(NNR__Q4_0, p, rb, &blk);
-	else
-		read1(NNR__Q4_1, p, rb, &blk);
-	for (int r = 0; r < rows; r++)
-		fused_block(type, terms, 1, &blk, x + r, b, c + r);
+	s = dots1(type, w, x->hi, b, s);
+	if (terms == 2)		/* apart: shorter chains */
+		s = MM(add_epi32)(begin_lo(type, x, b, s),
+				  dots1(type, w, x->lo, b,
+					MM(set1_epi32)(0)));
+	return chain(type, terms, x, b, s, blk->d, blk->m, c);
+}
+
+/* The same for `count` blocks from block b on and all rows; the chains pass
+ * through memory, which a few dots hide. */
+INLINE void fused_rows(nnr__dtype type, int terms, int count,
+		       const block blk[2], xrow x, size_t ld, int rows,
+		       vf *c)
+{
+	vi w[2][8];
+
+	UNROLL for (int i = 0; i < count; i++)
+		codes8(type, &blk[i], w[i]);
+	for (int r = 0; r < rows; r++) {
+		vf v = c[r];
+		UNROLL for (int i = 0; i < count; i++)
+			v = fused_block(type, terms, w[i], &blk[i], &x, i, v);
+		c[r] = v;
+		x = xrow_add(x, ld);
+	}
 }
 
 /* From the file's blocks straight through registers; y points at column
  * 0. */
-INLINE void fused(nnr__dtype type, int terms, int rows, const job *t)
+INLINE void fused(nnr__dtype type, int terms, const job *t)
 {
 	const nnr__mat *w = t->w;
-	const int nb = w->cols / 32, bytes = nnr__dtypes[w->type].bytes;
-	const size_t rb = w->row_bytes;
-	xrow x[FUSED];
+	const int nb = w->cols / 32, bytes = nnr__dtypes[type].bytes;
+	const int rows = t->rows;
+	const size_t rb = w->row_bytes, ld = (size_t)t->x->ld / 32;
+	const xrow x0 = xrow_at(t->x, t->row, terms);
 
-	rows_of(t, terms, rows, x);
 	for (int n = t->n0; n < t->n1; n += LANES) {
 		const uint8_t *p = nnr__row(w, n), *next = p + LANES * rb;
+		xrow x = x0;
 		block blk[2];
-		vf c[FUSED][2];
-		clear(rows, 1, c);
-		for (int b = 0; b + 2 <= nb; b += 2) {
-			if (type == NNR__Q8_0)
-				read_ahead(NNR__Q8_0, p, next, rb, blk);
-			else if (w->type == NNR__Q4_1)
-				read_ahead(NNR__Q4_1, p, next, rb, blk);
-			else
-				read_ahead(NNR__Q4_0, p, next, rb, blk);
+		vf c[FUSED];
+		int b = 0;
+		for (int r = 0; r < rows; r++)
+			c[r] = MM(setzero_ps)();
+		for (; b + 2 <= nb; b += 2) {
+			read_ahead(type, p, next, rb, blk);
+			fused_rows(type, terms, 2, blk, x, ld, rows, c);
 			p += 2 * bytes;
 			next += 2 * LANES * bytes;
-			fused_block(type, terms, rows, &blk[0], x, b, c);
-			fused_block(type, terms, rows, &blk[1], x, b + 1, c);
+			x = xrow_add(x, 2);
 		}
-		if (nb % 2) {
-			vf tail[FUSED][2];
-			UNROLL for (int r = 0; r < rows; r++)
-				tail[r][0] = c[r][0];
-			last_block(w->type, terms, rows, p, rb, x, nb - 1,
-				   tail);
-			UNROLL for (int r = 0; r < rows; r++)
-				c[r][0] = tail[r][0];
+		if (b < nb) {
+			read1(type, p, rb, blk);
+			fused_rows(type, terms, 1, blk, x, ld, rows, c);
 		}
-		put(rows, 1, c, t->y + n, t->ldy, t->add);
+		for (int r = 0; r < rows; r++)
+			put(t->y + (size_t)r * t->ldy + n, c[r], t->add);
 	}
 }
 
-typedef tile_fn *tile_row[2];	/* one group of columns, two */
-
-#define FUSED_FN(type, terms, rows) \
-	static void fused_##type##_##terms##_##rows(const job *t) \
+#define FUSED_FN(type) \
+	static void fused_##type##_1(const job *t) \
 	{ \
-		fused(NNR__##type, terms, rows, t); \
-	}
-#define TWO_FN(type, terms, rows) \
-	static void two_##type##_##terms##_##rows(const job *t) \
+		fused(NNR__##type, 1, t); \
+	} \
+	static void fused_##type##_2(const job *t) \
 	{ \
-		tile(NNR__##type, terms, rows, 2, t); \
+		fused(NNR__##type, 2, t); \
 	}
-#define FUSED_ENTRY(type, terms, rows) fused_##type##_##terms##_##rows,
-#if LANES == 16		/* then there may be an odd group at the end */
-#define ONE_FN(type, terms, rows) \
-	static void one_##type##_##terms##_##rows(const job *t) \
+FUSED_FN(Q4_0)
+FUSED_FN(Q4_1)
+FUSED_FN(Q8_0)
+static job_fn *const fused_fns[NNR__DTYPES][2] = {
+	[NNR__Q4_0] = { fused_Q4_0_1, fused_Q4_0_2 },
+	[NNR__Q4_1] = { fused_Q4_1_1, fused_Q4_1_2 },
+	[NNR__Q8_0] = { fused_Q8_0_1, fused_Q8_0_2 },
+};
+
+#define TILE_FN(type, terms, rows) \
+	static void tile_##type##_##terms##_##rows(const job *t) \
 	{ \
-		tile(NNR__##type, terms, rows, 1, t); \
+		tile(NNR__##type, terms, rows, t); \
 	}
-#define TILE_ENTRY(type, terms, rows) \
-	{ one_##type##_##terms##_##rows, two_##type##_##terms##_##rows },
-#else
-#define ONE_FN(type, terms, rows)
-#define TILE_ENTRY(type, terms, rows) \
-	{ NULL, two_##type##_##terms##_##rows },
-#endif
+#define TILE_ENTRY(type, terms, rows) tile_##type##_##terms##_##rows,
+TILE_LIST(TILE_FN, Q4_1, 1)
+TILE_LIST(TILE_FN, Q4_1, 2)
+TILE_LIST(TILE_FN, Q8_0, 1)
+TILE_LIST(TILE_FN, Q8_0, 2)
+/* By Q8_0 or not (Q4_0 is Q4_1 once laid out), terms - 1, rows - TILE_LOW. */
+static job_fn *const tile_fns[2][2][TILE - TILE_LOW + 1] = {
+	{ { TILE_LIST(TILE_ENTRY, Q4_1, 1) },
+	  { TILE_LIST(TILE_ENTRY, Q4_1, 2) } },
+	{ { TILE_LIST(TILE_ENTRY, Q8_0, 1) },
+	  { TILE_LIST(TILE_ENTRY, Q8_0, 2) } },
+};
 
-#define ALL(LIST, X) LIST(X, Q4_1, 1) LIST(X, Q4_1, 2) \
-	LIST(X, Q8_0, 1) LIST(X, Q8_0, 2)
-ALL(FUSED_LIST, FUSED_FN)
-ALL(TILE_LIST, ONE_FN)
-ALL(TILE_LIST, TWO_FN)
-
-/* By Q8_0 or not, terms - 1, rows - 1 or - TILE_LOW. */
-#define TABLE(LIST, X) { \
-	{ { LIST(X, Q4_1, 1) }, { LIST(X, Q4_1, 2) } }, \
-	{ { LIST(X, Q8_0, 1) }, { LIST(X, Q8_0, 2) } } }
-static tile_fn *const fused_fns[2][2][FUSED] = TABLE(FUSED_LIST, FUSED_ENTRY);
-static const tile_row tile_fns[2][2][TILE - TILE_LOW + 1] =
-	TABLE(TILE_LIST, TILE_ENTRY);
-
-/* As few tiles as can be, of nearly equal height. */
-static void tiles(job *t, int rows, int terms, int groups)
+/* Columns n..n + 2 LANES, in as few tiles as can be of nearly equal
+ * height. */
+static void panel(job t, int n, int terms)
 {
-	const int count = (rows + TILE - 1) / TILE;
-	const tile_row *fn = tile_fns[t->w->type == NNR__Q8_0][terms - 1];
+	const int rows = t.rows, count = (rows + TILE - 1) / TILE;
+	job_fn *const *fn = tile_fns[t.w->type == NNR__Q8_0][terms - 1];
 
+	lay(t.w, n, t.panel);
+	lay(t.w, n + LANES, t.panel + VEC);
+	t.y += n;
 	for (int i = 0; i < count; i++) {
 		int high = rows / count + (i < rows % count);
-		fn[high - TILE_LOW][groups - 1](t);
-		t->row += high;
-		t->y += (size_t)high * t->ldy;
+		fn[high - TILE_LOW](&t);
+		t.row += high;
+		t.y += (size_t)high * t.ldy;
+	}
+}
+
+/* Columns n0..n1 with any number of rows, FUSED at a time. */
+static void columns(job t, int terms)
+{
+	for (int left = t.rows; left > 0; left -= t.rows) {
+		t.rows = left < FUSED ? left : FUSED;
+		fused_fns[t.w->type][terms - 1](&t);
+		t.row += t.rows;
+		t.y += (size_t)t.rows * t.ldy;
 	}
 }
 
@@ -393,21 +367,10 @@ void ISA(linear_i8)(const nnr__mat *w, int n0, int n1, const nnr__codes *x,
 		    int row0, int rows, int terms, float *y, size_t ldy,
 		    bool add, void *scratch)
 {
-	job t = { w, x, scratch, y, ldy, row0, n0, n1, add };
+	job t = { w, x, scratch, y, ldy, row0, rows, n0, n1, add };
 
 	assert(n0 % 16 == 0 && n1 % 16 == 0 && w->cols % 32 == 0);
-	if (rows < 1)
-		return;
-	if (rows <= FUSED) {
-		fused_fns[w->type == NNR__Q8_0][terms - 1][rows - 1](&t);
-		return;
-	}
-	for (int n = n0; n < n1; n += 2 * LANES) {
-		int groups = n1 - n >= 2 * LANES ? 2 : 1;
-		for (int g = 0; g < groups; g++)
-			lay_rows(w, n + LANES * g, t.panel + VEC * g, groups);
-		t.row = row0;
-		t.y = y + n;
-		tiles(&t, rows, terms, groups);
-	}
+	for (; rows > FUSED && t.n0 + 2 * LANES <= n1; t.n0 += 2 * LANES)
+		panel(t, t.n0, terms);
+	columns(t, terms);
 }
