@@ -61,24 +61,28 @@ struct text {
 	bool cut;
 };
 
+/* Where a stop string begins at or after `from`, or the text's length. */
+static size_t find(const nnr__buf *b, size_t from, const char *stop)
+{
+	size_t n = strlen(stop);
+
+	for (size_t i = from; i + n <= b->len; i++)
+		if (memcmp(b->p + i, stop, n) == 0)
+			return i;
+	return b->len;
+}
+
 /* The first stop string that ends in the bytes from `fresh` on. */
 static bool find_stop(const struct text *t, size_t fresh, size_t *at)
 {
-	bool found = false;
-
+	*at = t->buf.len;
 	for (int i = 0; i < t->a->stop.n; i++) {
-		const char *stop = t->a->stop.s[i], *hit;
-		size_t n = strlen(stop);
+		size_t n = strlen(t->a->stop.s[i]);
 		size_t from = fresh > n - 1 ? fresh - (n - 1) : 0;
-		if (t->buf.len < n)
-			continue;
-		hit = strstr(t->buf.p + from, stop);
-		if (hit && (!found || (size_t)(hit - t->buf.p) < *at)) {
-			*at = (size_t)(hit - t->buf.p);
-			found = true;
-		}
+		size_t hit = find(&t->buf, from, t->a->stop.s[i]);
+		*at = hit < *at ? hit : *at;
 	}
-	return found;
+	return *at < t->buf.len;
 }
 
 static bool more(nnr__gen *g, int32_t token)

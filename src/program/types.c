@@ -179,6 +179,8 @@ static bool canon_bool(const char *s, size_t n, nnr__buf *out)
 bool nnr__type_canon(const nnr__field *f, const char *s, size_t n,
 		     nnr__buf *out)
 {
+	if (f->type != NNR__T_STRING && n && memchr(s, 0, n))
+		return false;
 	switch (f->type) {
 	case NNR__T_STRING:
 		nnr__buf_add(out, s, n);

@@ -515,6 +515,10 @@ static void answers_come_out_of_columns(void **state)
 			 NNR_E_INPUT);
 	assert_message(err, "no.jsonl:1: `a` is `many`; a number was "
 		       "expected");
+	put("no.jsonl", "{\"q\": \"?\", \"a\": \"#### 4\\u00002\"}\n");
+	assert_int_equal(nnr__data_read(&d, p, path, NULL, true, &err),
+			 NNR_E_INPUT);
+	assert_message(err, "no.jsonl:1: `a` holds a NUL");
 	put("no.jsonl", "{\"question\": \"?\"}\n{\"qs\": \"?\"}\n");
 	assert_int_equal(nnr__data_read(&d, p, path, NULL, true, &err),
 			 NNR_E_INPUT);
