@@ -252,6 +252,8 @@ static int find_label(const nnr_program *p, const args *a, const char *s,
 	return found;
 }
 
+#define MATCHES_MAX 10000	/* of one text, to pick the last */
+
 /* 1 found, 0 not, negative: the match went over its limit. */
 static int find_regex(const args *a, const char *s, size_t n,
 		      struct span *out, nnr_error *err)
@@ -259,7 +261,7 @@ static int find_regex(const args *a, const char *s, size_t n,
 	size_t from = 0, start, end, next;
 	int found = 0;
 
-	while (from <= n) {
+	for (int i = 0; from <= n && i < MATCHES_MAX; i++) {
 		int rc = nnr__regex_match(a->compiled, s, n, from, &start,
 					  &end, &next, err);
 		if (rc < 0)
