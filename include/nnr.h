@@ -241,9 +241,9 @@ typedef struct nnr_inputs {
 int nnr_program_answer(nnr_program *p, const nnr_inputs *in, int explain,
 		       nnr_on_answer done, void *ctx, nnr_error *err);
 
-/* Runs the source's `tests:`.  *failed counts the wrong ones;
+/* Runs the source's `tests:`, counts them and the wrong ones:
  * {"tests":n,"failed":k,"results":[{"in","expected","out","ok"}]}. */
-int nnr_program_test(nnr_program *p, int *failed, char **json,
+int nnr_program_test(nnr_program *p, int *tests, int *failed, char **json,
 		     nnr_error *err);
 
 /* ---- evaluation of a bound program ---- */

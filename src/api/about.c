@@ -4,6 +4,7 @@
  */
 #include "api/api.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,14 @@ int nnr__hand_out(nnr__buf *b, char **out, nnr_error *err)
 
 	*out = nnr__buf_take(b);
 	return *out ? 0 : nnr__fail_memory(err, "result", n);
+}
+
+int nnr__fail_write(nnr_error *err, const char *path)
+{
+	bool place = errno == ENOENT || errno == ENOTDIR || errno == EISDIR;
+
+	return nnr__fail(err, place ? NNR_E_INPUT : NNR_E_IO,
+			 "cannot write '%.300s': %s", path, strerror(errno));
 }
 
 const char *nnr__mode_name(nnr_precision p)

@@ -13,6 +13,8 @@
 
 /* Hands a buffer out as *out; NNR_E_MEMORY when it is bad. */
 int nnr__hand_out(nnr__buf *b, char **out, nnr_error *err);
+/* errno as an error: a place that is not there, or the system's refusal. */
+int nnr__fail_write(nnr_error *err, const char *path);
 /* The CPU's name as the system gives it, or "unknown"; malloc'd. */
 char *nnr__cpu_name(void);
 const char *nnr__mode_name(nnr_precision p);

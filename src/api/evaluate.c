@@ -5,7 +5,6 @@
  */
 #include "api/api.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,8 +102,7 @@ static int check_writable(const char *path, nnr_error *err)
 	int rc = 0;
 
 	if (dir && access(dir, W_OK) != 0)
-		rc = nnr__fail(err, NNR_E_IO, "cannot write '%.300s': %s",
-			       path, strerror(errno));
+		rc = nnr__fail_write(err, path);
 	free(dir);
 	return rc;
 }

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct sheet {
@@ -26,12 +27,6 @@ typedef struct sheet {
 	nnr__buf temp;
 	int fd;
 } sheet;
-
-static int fail_io(const sheet *s, const char *doing, nnr_error *err)
-{
-	return nnr__fail(err, NNR_E_IO, "cannot %s '%.300s': %s", doing,
-			 s->path, strerror(errno));
-}
 
 static int encode(sheet *s, const nnr_text *text, nnr_error *err)
 {
@@ -106,7 +101,7 @@ static int put(sheet *s, const void *data, size_t n, nnr_error *err)
 			return nnr__fail(err, NNR_E_INTERRUPTED,
 					 "interrupted");
 		if (k < 0)
-			return fail_io(s, "write", err);
+			return nnr__fail_write(err, s->path);
 		p += k;
 		n -= (size_t)k;
 	}
@@ -175,27 +170,48 @@ static int put_logits(sheet *s, const nnr_run_opts *o,
 	return rc;
 }
 
+/* Opens a new file beside path, or path itself where that is a device or a
+ * pipe, which has no name to take over (temp stays empty then). */
+static int open_out(sheet *s, nnr_error *err)
+{
+	struct stat st;
+	bool there = stat(s->path, &st) == 0;
+	int flags = O_WRONLY | O_CLOEXEC;
+
+	if (there && S_ISDIR(st.st_mode)) {
+		errno = EISDIR;
+		return nnr__fail_write(err, s->path);
+	}
+	if (there && !S_ISREG(st.st_mode)) {
+		s->fd = open(s->path, flags);
+	} else {
+		nnr__buf_addf(&s->temp, "%s.tmp.%ld", s->path,
+			      (long)getpid());
+		if (s->temp.bad)
+			return nnr__fail_memory(err, "path", s->temp.len);
+		s->fd = open(s->temp.p, flags | O_CREAT | O_TRUNC, 0666);
+	}
+	return s->fd < 0 ? nnr__fail_write(err, s->path) : 0;
+}
+
 static int write_file(sheet *s, const nnr_run_opts *o,
 		      nnr_on_progress progress, void *ctx, nnr_error *err)
 {
-	int rc;
+	int rc = open_out(s, err);
 
-	nnr__buf_addf(&s->temp, "%s.tmp.%ld", s->path, (long)getpid());
-	if (s->temp.bad)
-		return nnr__fail_memory(err, "path", s->temp.len);
-	s->fd = open(s->temp.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-		     0666);
-	if (s->fd < 0)
-		return fail_io(s, "write", err);
+	if (rc)
+		return rc;
 	rc = put_head(s, err);
 	if (!rc)
 		rc = put_logits(s, o, progress, ctx, err);
-	if (!rc && fsync(s->fd) != 0 && errno != EINVAL)
-		rc = fail_io(s, "write", err);
+	if (!rc && s->temp.p && fsync(s->fd) != 0)
+		rc = nnr__fail_write(err, s->path);
 	if (close(s->fd) != 0 && !rc)
-		rc = fail_io(s, "write", err);
+		rc = nnr__fail_write(err, s->path);
+	if (!s->temp.p)
+		return rc;
 	if (!rc && rename(s->temp.p, s->path) != 0)
-		rc = fail_io(s, "write", err);
+		rc = nnr__fail_write(err, s->path);
 	if (rc)
 		unlink(s->temp.p);
 	return rc;

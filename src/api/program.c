@@ -173,7 +173,7 @@ static int check_one(void *ctx, int item, const nnr__answer *a,
 	return 0;
 }
 
-int nnr_program_test(nnr_program *p, int *failed, char **json,
+int nnr_program_test(nnr_program *p, int *tests, int *failed, char **json,
 		     nnr_error *err)
 {
 	checked c = { .p = p };
@@ -181,6 +181,7 @@ int nnr_program_test(nnr_program *p, int *failed, char **json,
 	int rc = 0;
 
 	*json = NULL;
+	*tests = p->tests;
 	*failed = 0;
 	if (p->tests)
 		rc = nnr__program_answers(p, p->test_in, p->tests, check_one,

@@ -11,9 +11,9 @@ static int run_tests(const args *a, opened *o)
 {
 	char *json = NULL;
 	nnr_error err;
-	int failed = 0;
+	int tests = 0, failed = 0;
 
-	if (nnr_program_test(o->program, &failed, &json, &err))
+	if (nnr_program_test(o->program, &tests, &failed, &json, &err))
 		return say_error(&err);
 	if (a->json)
 		put(json);
@@ -22,9 +22,10 @@ static int run_tests(const args *a, opened *o)
 	else
 		nnr_free(json);
 	if (failed)
-		say("%d of the tests failed", failed);
+		say("%s: %d of %d tests failed", a->operand[0], failed,
+		    tests);
 	else
-		say("%s: ok, tests passed", a->operand[0]);
+		say("%s: ok, %d tests passed", a->operand[0], tests);
 	return failed ? 1 : 0;
 }
 
