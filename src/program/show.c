@@ -341,7 +341,7 @@ static void lines_text(nnr__buf *out, const char *s, size_t n)
 		nnr__buf_addc(out, '\n');
 		lines++;
 	}
-	if (at < n)
+	if (at < n && strspn(s + at, "\n") < n - at)
 		nnr__buf_addf(out, "  | ... %zu more bytes\n", n - at);
 }
 

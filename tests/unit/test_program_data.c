@@ -143,7 +143,7 @@ static void choices_are_drawn_by_seed(void **state)
 
 	(void)state;
 	for (int seed = 0; seed < 8; seed++) {
-		nnr_program *p, *again;
+		nnr_program *p = NULL, *again = NULL;
 		nnr_error err;
 		char *s, *t;
 
