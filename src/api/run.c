@@ -90,6 +90,33 @@ int nnr_program_input(const nnr_program *p, nnr_text text, char **json,
 	return nnr__hand_out(&b, json, err);
 }
 
+/* What messages call input i. */
+static void name_input(const nnr_inputs *in, int i, char *out, size_t n)
+{
+	const char *name = in->name ? in->name : "input";
+
+	if (in->line)
+		snprintf(out, n, "%.80s:%lld", name, (long long)in->line[i]);
+	else
+		snprintf(out, n, "%.80s", name);
+}
+
+/* "item 3: ..." of the program folder, in the caller's words. */
+static void rename_item(const nnr_inputs *in, nnr_error *err)
+{
+	nnr_error was = *err;
+	char where[120], *rest;
+	long i;
+
+	if (strncmp(was.message, "item ", 5) != 0)
+		return;
+	i = strtol(was.message + 5, &rest, 10);
+	if (*rest != ':' || i < 0 || i >= in->n)
+		return;
+	name_input(in, (int)i, where, sizeof(where));
+	nnr__fail(err, was.code, "%s%s", where, rest);
+}
+
 /* Parses inputs up to the first bad one, whose error is in *bad. */
 static int parse(const nnr_program *p, const nnr_inputs *in,
 		 nnr__record *item, int *good, nnr_error *bad)
@@ -98,12 +125,7 @@ static int parse(const nnr_program *p, const nnr_inputs *in,
 		const char *text = in->json[*good];
 		char where[120];
 		int rc;
-		if (in->line)
-			snprintf(where, sizeof(where), "%.80s:%lld", in->name,
-				 (long long)in->line[*good]);
-		else
-			snprintf(where, sizeof(where), "%.80s",
-				 in->name ? in->name : "input");
+		name_input(in, *good, where, sizeof(where));
 		rc = nnr__item_from_json(p, where, text, strlen(text),
 					 &item[*good], bad);
 		if (rc)
@@ -163,6 +185,8 @@ int nnr_program_answer(nnr_program *p, const nnr_inputs *in, int explain,
 	t.item = item;
 	if (good)
 		rc = nnr__program_answers(p, item, good, tell, &t, err);
+	if (rc && err)
+		rename_item(in, err);
 	if (!rc && parsed) {
 		rc = parsed;
 		if (err)

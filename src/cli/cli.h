@@ -68,6 +68,9 @@ int args_read(args *a, int cmd, int argc, char **argv);
 void help_all(void);
 void help_command(int cmd);
 
+/* Ctrl-C was pressed (cli_main.c). */
+bool interrupted(void);
+
 /* ---- saying things (say.c) ---- */
 void say_init(const args *a);
 /* "nnr: ..." as one line on stderr; returns the exit status of the code. */

@@ -22,6 +22,11 @@ static void on_signal(int number)
 	nnr_interrupt();
 }
 
+bool interrupted(void)
+{
+	return asked != 0;
+}
+
 static void catch_signals(void)
 {
 	struct sigaction act = { .sa_handler = on_signal };

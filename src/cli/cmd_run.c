@@ -8,6 +8,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,20 +69,27 @@ typedef struct feed {
 	bool end;
 } feed;
 
-static int fail_io(const char *what)
+/* Waits for bytes on stdin.  The signal of Ctrl-C may go to another thread,
+ * so that read() alone would not end. */
+static int wait_input(void)
 {
-	nnr_error err = { .code = errno == EINTR ? NNR_E_INTERRUPTED
-						 : NNR_E_IO };
+	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+	nnr_error err = { .code = NNR_E_INTERRUPTED };
 
-	snprintf(err.message, sizeof(err.message), "%s: %s", what,
-		 strerror(errno));
-	return say_error(&err);
+	while (poll(&in, 1, 200) <= 0 && !interrupted())
+		;
+	return interrupted() ? say_error(&err) : 0;
 }
 
 /* Reads what is there, at least one byte or the end. */
 static int fill(feed *f)
 {
+	nnr_error err = { .code = NNR_E_IO };
 	ssize_t n;
+	int rc = wait_input();
+
+	if (rc)
+		return rc;
 
 	if (f->cap - f->len < BLOCK + 1) {
 		size_t cap = f->cap * 2 + BLOCK + 1;
@@ -93,8 +101,13 @@ static int fill(feed *f)
 		f->cap = cap;
 	}
 	n = read(STDIN_FILENO, f->p + f->len, BLOCK);
-	if (n < 0)
-		return fail_io("cannot read stdin");
+	if (n < 0 && errno == EINTR)
+		return 0;
+	if (n < 0) {
+		snprintf(err.message, sizeof(err.message),
+			 "cannot read stdin: %s", strerror(errno));
+		return say_error(&err);
+	}
 	f->len += (size_t)n;
 	f->end = n == 0;
 	if (f->end && f->len && f->p[f->len - 1] != '\n')
