@@ -70,7 +70,7 @@ static int find_rope(nnr__exec *e, nnr_error *err)
 static int set_up(nnr__exec *e, int context, nnr_error *err)
 {
 	nnr__bump b = { NULL, 0 };
-	int rc = nnr__plan_make(&e->plan, e->g, e->mode, err);
+	int rc = nnr__plan_make(&e->plan, e->g, e->mode, e->k, err);
 
 	if (!rc)
 		rc = find_rope(e, err);
@@ -368,7 +368,7 @@ static int head_rows(nnr__exec *e, head_job j, nnr_error *err)
 			return rc;
 		e->head_of = j.head;
 	}
-	j.terms = nnr__terms(j.head, e->mode, true);
+	j.terms = nnr__terms(j.head, e->mode, true, e->k);
 	for (int r = 0; r < rows; r += NNR__HEAD_ROWS) {
 		j.rows = rows - r < NNR__HEAD_ROWS ? rows - r : NNR__HEAD_ROWS;
 		nnr__pool_run(e->pool, head_part, &j);

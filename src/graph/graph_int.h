@@ -96,11 +96,12 @@ typedef struct nnr__plan {
 } nnr__plan;
 
 int nnr__plan_make(nnr__plan *p, const nnr__graph *g, nnr_precision mode,
-		   nnr_error *err);
+		   const nnr__kernels *k, nnr_error *err);
 void nnr__plan_release(nnr__plan *p);
 bool nnr__encode_late(const nnr__plan *p, const nnr__graph *g, nnr__id i);
 /* Terms of codes for a product with w: 0 when it runs in fp32. */
-int nnr__terms(const nnr__mat *w, nnr_precision mode, bool tender);
+int nnr__terms(const nnr__mat *w, nnr_precision mode, bool tender,
+	       const nnr__kernels *k);
 
 /* Carves the slots for max_rows out of one allocation. */
 typedef struct nnr__bump { char *p; size_t used; } nnr__bump;

@@ -13,11 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-int nnr__terms(const nnr__mat *w, nnr_precision mode, bool tender)
+int nnr__terms(const nnr__mat *w, nnr_precision mode, bool tender,
+	       const nnr__kernels *k)
 {
 	if (mode == NNR_EXACT || !nnr__dtypes[w->type].coded)
 		return 0;
-	return tender ? 2 : 1;
+	return tender ? 2 : k->plain_terms;
 }
 
 void *nnr__bump_take(nnr__bump *b, size_t bytes)
@@ -97,14 +98,14 @@ static void place_nodes(nnr__plan *p, const nnr__graph *g, const int *last,
 }
 
 static void choose_terms(nnr__plan *p, const nnr__graph *g,
-			 nnr_precision mode)
+			 nnr_precision mode, const nnr__kernels *k)
 {
 	for (int i = 1; i < g->nodes; i++) {
 		const nnr__node *n = &g->node[i];
 
 		if (n->op != NNR__OP_LINEAR)
 			continue;
-		p->terms[i] = nnr__terms(n->mat, mode, n->tender);
+		p->terms[i] = nnr__terms(n->mat, mode, n->tender, k);
 		if (p->terms[i])
 			p->encode[n->src[0]] = true;
 		if (n->mat->cols > p->max_cols)
@@ -241,7 +242,7 @@ static void order_steps(nnr__plan *p, const nnr__graph *g)
 }
 
 int nnr__plan_make(nnr__plan *p, const nnr__graph *g, nnr_precision mode,
-		   nnr_error *err)
+		   const nnr__kernels *k, nnr_error *err)
 {
 	size_t n = (size_t)g->nodes;
 	int *work = nnr__calloc(n, 2 * sizeof(int)), rc;
@@ -258,7 +259,7 @@ int nnr__plan_make(nnr__plan *p, const nnr__graph *g, nnr_precision mode,
 		free(work);
 		return nnr__fail_memory(err, "plan", n);
 	}
-	choose_terms(p, g, mode);
+	choose_terms(p, g, mode, k);
 	last_uses(g, work);
 	for (size_t i = 0; i < n; i++)
 		work[n + i] = -1;

@@ -6,10 +6,14 @@
 #include "isa.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#if NNR__X86
+#include <cpuid.h>
+#endif
 
-#define TABLE(isa, feats) { \
-	.name = #isa, .features = feats, \
+#define TABLE(isa, feats, terms) { \
+	.name = #isa, .features = feats, .plain_terms = terms, \
 	.unpack = nnr__unpack_##isa, .linear = nnr__linear_##isa, \
 	.linear_i8 = nnr__linear_i8_##isa, .encode = nnr__encode_##isa, \
 	.rmsnorm = nnr__rmsnorm_##isa, .rope = nnr__rope_##isa, \
@@ -18,10 +22,10 @@
 }
 
 static const nnr__kernels tables[] = {	/* best last */
-	TABLE(generic, "C"),
+	TABLE(generic, "C", 1),
 #if NNR__X86
-	TABLE(avx2, "avx2 fma f16c"),
-	TABLE(avx512, "avx512f bw vl dq vnni fma"),
+	TABLE(avx2, "avx2 fma f16c", 1),
+	TABLE(avx512, "avx512f bw vl dq vnni fma", 2),
 #endif
 };
 #define TABLES (sizeof tables / sizeof tables[0])
@@ -44,6 +48,16 @@ size_t nnr__kernel_scratch(int cols)
 	return panel > NNR__PANEL_MAX ? panel : NNR__PANEL_MAX;
 }
 
+#if NNR__X86
+/* clang 14 does not know this name in __builtin_cpu_supports. */
+static bool has_f16c(void)
+{
+	unsigned a, b, c = 0, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
+}
+#endif
+
 static bool runs(const char *name)
 {
 	if (strcmp(name, "generic") == 0)
@@ -51,7 +65,7 @@ static bool runs(const char *name)
 #if NNR__X86
 	__builtin_cpu_init();
 	bool fma = __builtin_cpu_supports("avx2") &&
-		__builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+		__builtin_cpu_supports("fma") && has_f16c();
 	if (strcmp(name, "avx2") == 0)
 		return fma;
 	return fma && __builtin_cpu_supports("avx512f") &&
@@ -91,11 +105,11 @@ static pthread_once_t features_once = PTHREAD_ONCE_INIT;
 
 static void feature(bool have, const char *name)
 {
-	if (!have)
-		return;
-	if (features[0])
-		strcat(features, " ");
-	strcat(features, name);
+	size_t n = strlen(features);
+
+	if (have)
+		snprintf(features + n, sizeof(features) - n, "%s%s",
+			 n ? " " : "", name);
 }
 
 static void features_find(void)
@@ -105,7 +119,7 @@ static void features_find(void)
 	__builtin_cpu_init();
 	FEATURE("avx2");
 	FEATURE("fma");
-	FEATURE("f16c");
+	feature(has_f16c(), "f16c");
 	FEATURE("avx512f");
 	FEATURE("avx512bw");
 	FEATURE("avx512vl");

@@ -88,6 +88,9 @@ typedef struct nnr__attn {
 typedef struct nnr__kernels {
 	const char *name;	/* "generic", "avx2", "avx512" */
 	const char *features;	/* what it relies on, for records */
+	/* Terms of linear_i8 for products that bear one: two where dots are
+	 * so cheap (VNNI) that the second hardly shows. */
+	int plain_terms;
 
 	/* One row of a file's values as fp32; n a multiple of the block. */
 	void (*unpack)(nnr__dtype type, const uint8_t *src, int n,

@@ -99,6 +99,13 @@ const nnr__engine_stats *nnr__engine_stats_of(const nnr__engine *e)
 	return &e->stats;
 }
 
+const char *nnr__engine_arithmetic(const nnr__engine *e)
+{
+	if (e->opts.precision == NNR_EXACT)
+		return "exact";
+	return e->k->plain_terms == 2 ? "fast2" : "fast1";
+}
+
 /* ---- chunks ---- */
 
 bool nnr__engine_add(nnr__engine *e, nnr__seq *q, const int32_t *token,
@@ -187,7 +194,7 @@ static void add_key(nnr__buf *key, const nnr__engine *e,
 
 	nnr__sha_of(token, (size_t)n * sizeof(*token), sha);
 	nnr__buf_addf(key, "v1 %s %s rope=%.17g n=%d %s", e->bb->hash,
-		      e->opts.precision == NNR_EXACT ? "exact" : "fast",
+		      nnr__engine_arithmetic(e),
 		      e->bb->rope_base, n, sha);
 }
 

@@ -37,6 +37,9 @@ typedef struct nnr__engine_stats {
 	const char *kernel;
 } nnr__engine_stats;
 const nnr__engine_stats *nnr__engine_stats_of(const nnr__engine *e);
+/* Names the arithmetic, for cache keys: "exact" is the same on every CPU,
+ * "fast1" and "fast2" say the class of CPU by its terms of codes. */
+const char *nnr__engine_arithmetic(const nnr__engine *e);
 
 /* Compiles the tokens every later prompt probably starts with; replaces the
  * previous prefix.  n = 0: none.  Results never depend on it. */

@@ -326,7 +326,7 @@ static char *fit_path(const nnr_program *p, const nnr__step *s,
 
 	nnr__buf_addf(&key, "nnr fit 1\n%s\n%s\n%s\n%s\n%s\n",
 		      p->model->bb->hash, p->hash, s->id, data_hash,
-		      p->precision == NNR_EXACT ? "exact" : "fast");
+		      nnr__engine_arithmetic(p->engine));
 	nnr__sha_of(key.p, key.len, hex);
 	nnr__buf_addf(&rel, "fits/%s.json", hex);
 	if (cache && !key.bad && !rel.bad)
