@@ -56,6 +56,6 @@ def test_waiting_for_stdin(nnr, program):
 
 
 def test_bench(nnr):
-    code, out, _ = interrupted(["bench", TINY, "-p", 60, "-n", 60, "-r", 1000,
-                                "--json"])
+    code, out, _ = interrupted(["bench", TINY, "-p", 60, "-n", 60, "-r",
+                                1000000, "--threads", 1, "--json"])
     assert code == 130 and out == b""
