@@ -350,6 +350,27 @@ static void test_product(const nnr__kernels *k, nnr__dtype type, int terms)
 	report(terms ? "linear_i8" : "linear", what, k->name, ratio, ok);
 }
 
+/* Results so large that they go past the caches. */
+static void test_stream(const nnr__kernels *k, int terms)
+{
+	enum { ROWS = 41, COLS = 64, N = 48, LD = 16 * 6600 };
+	product p = { .rows = ROWS, .terms = terms, .ldx = COLS, .ldy = LD };
+	guarded g = matrix(&p.w, NNR__Q8_0, N, COLS);
+	nnr__codes c = codes_new(ROWS, COLS);
+	float *x = room(ROWS * COLS * 4);
+
+	fill(x, ROWS * COLS, 3);
+	for (int r = 0; r < ROWS; r++)
+		ref->encode(x + r * COLS, COLS, &c, r, 0);
+	p.x = x;
+	p.codes = &c;
+	report(terms ? "linear_i8" : "linear", "results of 17 MB", k->name, 0,
+	       product_same(k, &p));
+	codes_free(&c);
+	free(x);
+	guarded_free(&g);
+}
+
 static void test_encode(const nnr__kernels *k)
 {
 	enum { N = 1600 };
@@ -694,8 +715,8 @@ static void accuracy_rope(void)
 }
 
 /* Error of y against doubles, over sum |x||w|: each of K roundings is at
- * most 2^-24 of a partial sum, so K 2^-24 bounds it; they are random, so
- * sqrt(K) 2^-24 is what to expect. */
+ * most 2^-24 of a partial sum, so K 2^-24 bounds it; they go either way, so
+ * sqrt(K) 2^-24 is a generous limit of what to expect. */
 static void accuracy_linear(nnr__dtype type)
 {
 	enum { K = 576, N = 64 };
@@ -729,12 +750,12 @@ static void accuracy_linear(nnr__dtype type)
 						       s2[t]) / size);
 	}
 	snprintf(what, sizeof what, "linear %s / sum |x||w|", name);
-	accuracy(what, worst, 4 * sqrt(K) * 0x1p-24);
+	accuracy(what, worst, sqrt(K) * 0x1p-24);
 	for (int t = 0; t < 2 && nnr__dtypes[type].coded; t++) {
 		snprintf(what, sizeof what,
 			 "linear_i8 %s, terms %d, of the coded x", name,
 			 t + 1);
-		accuracy(what, coded[t], 4 * sqrt(K) * 0x1p-24);
+		accuracy(what, coded[t], sqrt(K) * 0x1p-24);
 	}
 	codes_free(&c);
 	guarded_free(&g);
@@ -881,6 +902,8 @@ int main(void)
 		for (int t = 0; t < NNR__DTYPES; t++)
 			for (int n = 1; nnr__dtypes[t].coded && n <= 2; n++)
 				test_product(k, (nnr__dtype)t, n);
+		test_stream(k, 0);
+		test_stream(k, 2);
 		test_encode(k);
 		test_vec(k);
 		test_attention(k);

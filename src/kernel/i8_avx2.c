@@ -7,7 +7,7 @@
 #include "rows_avx2.h"
 
 #define ISA(name) nnr__##name##_avx2
-#define FUSED 6		/* rows of x by one group */
+#define FUSED 12		/* rows of x by one group */
 #define TILE 4		/* rows of x by two groups */
 #define TILE_LOW 3	/* the lowest tile that occurs */
 #define TILE_LIST(X, type, terms) X(type, terms, 3) X(type, terms, 4)

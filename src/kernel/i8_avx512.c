@@ -6,11 +6,10 @@
 #include "rows_avx512.h"
 
 #define ISA(name) nnr__##name##_avx512
-#define FUSED 12	/* rows of x by one group */
+#define FUSED 24	/* rows of x by one group */
 #define TILE 6		/* rows of x by two groups */
-#define TILE_LOW 4	/* the lowest tile that occurs */
-#define TILE_LIST(X, type, terms) \
-	X(type, terms, 4) X(type, terms, 5) X(type, terms, 6)
+#define TILE_LOW 5	/* the lowest tile that occurs */
+#define TILE_LIST(X, type, terms) X(type, terms, 5) X(type, terms, 6)
 
 INLINE void codes8(nnr__dtype type, const block *b, vi w[8])
 {

@@ -189,13 +189,6 @@ INLINE void tile_block(nnr__dtype type, int terms, int rows,
 					c[r][g]);
 }
 
-INLINE void put(float *y, vf c, bool add)
-{
-	if (add)
-		c = MM(add_ps)(MM(loadu_ps)(y), c);
-	MM(storeu_ps)(y, c);
-}
-
 /* ---- tiles ---- */
 
 /* x from row `row` on; y points at that row's first output, for columns n0
@@ -207,7 +200,7 @@ typedef struct {
 	float *y;
 	size_t ldy;
 	int row, rows, n0, n1;
-	bool add;
+	enum put how;
 } job;
 typedef void job_fn(const job *t);
 
@@ -228,7 +221,7 @@ INLINE void tile(nnr__dtype type, int terms, int rows, const job *t)
 	UNROLL for (int r = 0; r < rows; r++)
 		UNROLL for (int g = 0; g < 2; g++)
 			put(t->y + (size_t)r * t->ldy + LANES * g, c[r][g],
-			    t->add);
+			    t->how);
 }
 
 /* One block of LANES columns, its codes in registers, with one row of x. */
@@ -294,7 +287,7 @@ INLINE void fused(nnr__dtype type, int terms, const job *t)
 			fused_rows(type, terms, 1, blk, x, ld, rows, c);
 		}
 		for (int r = 0; r < rows; r++)
-			put(t->y + (size_t)r * t->ldy + n, c[r], t->add);
+			put(t->y + (size_t)r * t->ldy + n, c[r], t->how);
 	}
 }
 
@@ -367,10 +360,12 @@ void ISA(linear_i8)(const nnr__mat *w, int n0, int n1, const nnr__codes *x,
 		    int row0, int rows, int terms, float *y, size_t ldy,
 		    bool add, void *scratch)
 {
-	job t = { w, x, scratch, y, ldy, row0, rows, n0, n1, add };
+	job t = { w, x, scratch, y, ldy, row0, rows, n0, n1,
+		  put_how(y, ldy, rows, add) };
 
 	assert(n0 % 16 == 0 && n1 % 16 == 0 && w->cols % 32 == 0);
 	for (; rows > FUSED && t.n0 + 2 * LANES <= n1; t.n0 += 2 * LANES)
 		panel(t, t.n0, terms);
 	columns(t, terms);
+	put_end(t.how);
 }

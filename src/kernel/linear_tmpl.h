@@ -167,7 +167,7 @@ typedef struct {
 	const float *panel;
 	float *y;
 	int cols;
-	bool add;
+	enum put how;
 } job;
 
 /* c[r * groups + g] += x[r][k] panel[g][k], k ascending. */
@@ -190,13 +190,6 @@ INLINE void chains(int rows, int groups, const job *t, const float *x,
 	}
 }
 
-INLINE void put(float *y, vf c, bool add)
-{
-	if (add)
-		c = MM(add_ps)(MM(loadu_ps)(y), c);
-	MM(storeu_ps)(y, c);
-}
-
 INLINE void tile(int rows, int groups, const job *t)
 {
 	vf c[TILE * 2];
@@ -207,7 +200,7 @@ INLINE void tile(int rows, int groups, const job *t)
 	UNROLL for (int r = 0; r < rows; r++)
 		UNROLL for (int g = 0; g < groups; g++)
 			put(t->y + (size_t)r * t->ldy + LANES * g,
-			    c[r * groups + g], t->add);
+			    c[r * groups + g], t->how);
 }
 
 typedef void tile_fn(const job *t);
@@ -286,7 +279,7 @@ static void few(const nnr__mat *w, int n, int groups, const job *t, int rows,
 	for (int r = 0; r < rows; r++)
 		for (int g = 0; g < groups; g++)
 			put(t->y + (size_t)r * t->ldy + LANES * g,
-			    state[r * groups + g], t->add);
+			    state[r * groups + g], t->how);
 }
 
 void ISA(linear)(const nnr__mat *w, int n0, int n1, const float *x, size_t ldx,
@@ -296,7 +289,8 @@ void ISA(linear)(const nnr__mat *w, int n0, int n1, const float *x, size_t ldx,
 	const size_t stride = rows <= FEW ? SLICE * LANES :
 		(size_t)cols * LANES;
 	float *panel = scratch;
-	job t = { x, ldx, ldy, stride, panel, y + n0, cols, add };
+	job t = { x, ldx, ldy, stride, panel, y + n0, cols,
+		  put_how(y, ldy, rows, add) };
 	int wide = (int)(NNR__PANEL_MAX / 4 / stride);
 
 	assert(n0 % 16 == 0 && n1 % 16 == 0);
@@ -316,4 +310,5 @@ void ISA(linear)(const nnr__mat *w, int n0, int n1, const float *x, size_t ldx,
 		n += LANES * groups;
 		t.y += LANES * groups;
 	}
+	put_end(t.how);
 }

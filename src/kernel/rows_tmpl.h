@@ -100,3 +100,36 @@ INLINE void read_ahead(nnr__dtype type, const uint8_t *p, const uint8_t *next,
 	prefetch(next, 2 * LANES * (type == NNR__Q8_0 ? 34 : 20));
 	read2(type, p, rb, b);
 }
+
+/* ---- results ---- */
+
+/* Results that no cache would hold until they are read go past it. */
+#define STREAM_BYTES ((size_t)16 << 20)
+enum put { PUT, PUT_ADD, PUT_STREAM };
+
+static enum put put_how(const float *y, size_t ldy, int rows, bool add)
+{
+	bool aligned = ((uintptr_t)y | ldy * 4) % sizeof(vf) == 0;
+
+	return add ? PUT_ADD :
+		aligned && (size_t)rows * ldy * 4 >= STREAM_BYTES ?
+		PUT_STREAM : PUT;
+}
+
+INLINE void put(float *y, vf c, enum put how)
+{
+	if (how == PUT_STREAM) {
+		MM(stream_ps)(y, c);
+		return;
+	}
+	if (how == PUT_ADD)
+		c = MM(add_ps)(MM(loadu_ps)(y), c);
+	MM(storeu_ps)(y, c);
+}
+
+/* After the last put: streamed results are there for other threads. */
+INLINE void put_end(enum put how)
+{
+	if (how == PUT_STREAM)
+		_mm_sfence();
+}
