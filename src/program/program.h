@@ -341,6 +341,32 @@ nnr__step *nnr__program_step(const nnr_program *p, const char *row);
 int nnr__program_render(nnr_program *p, const nnr__record *item,
 			nnr__prompt *out, nnr_error *err);
 
+/* ---- a prompt by its parts (parts.c) ---- */
+/* Neighbouring pieces of one step. */
+typedef struct nnr__part {
+	const char *id;		/* of the step */
+	nnr__buf text;		/* special tokens written out */
+	int from, to;		/* token positions [from, to); -1: none */
+	bool varies;		/* with the item */
+} nnr__part;
+typedef struct nnr__parts {
+	nnr_program *p;
+	nnr__prompt prompt;
+	nnr__ids ids;		/* while the program is bound */
+	bool bound;
+	nnr__part *part;
+	size_t n, cap;
+} nnr__parts;
+/* Release it whatever the result. */
+int nnr__parts_of(nnr__parts *v, nnr_program *p, const nnr__record *item,
+		  nnr_error *err);
+void nnr__parts_release(nnr__parts *v);
+void nnr__parts_json(const nnr__parts *v, nnr__buf *out);
+/* For people; `most`: lines of each part. */
+void nnr__parts_text(const nnr__parts *v, int most, nnr__buf *out);
+/* Lines of a text behind a bar, 80 columns wide. */
+void nnr__lines_text(const char *s, size_t n, int most, nnr__buf *out);
+
 /* ---- binding (lower.c) ---- */
 /* Makes the engine, compiles the constant part and fits what reads only the
  * source; *m must outlive the binding.  Bind again to change the model. */

@@ -124,104 +124,12 @@ static int example(const nnr_program *p, nnr__record *item, nnr_error *err)
 	return rc;
 }
 
-/* A run of pieces of one step, and its tokens when they are known. */
-struct part {
-	const char *id;
-	nnr__buf text;
-	int from, to;		/* token positions, [from, to) */
-	bool varies;
-};
-
-struct view {
-	nnr_program *p;
-	nnr__prompt prompt;
-	nnr__ids ids;
-	struct part *part;
-	size_t n, cap;
-	bool bound;
-};
-
-static struct part *last_part(struct view *v, const char *id)
-{
-	if (v->n && strcmp(v->part[v->n - 1].id, id) == 0)
-		return &v->part[v->n - 1];
-	if (!nnr__grow(&v->part, &v->cap, v->n, sizeof(*v->part)))
-		return NULL;
-	v->part[v->n].id = id;
-	return &v->part[v->n++];
-}
-
-static bool gather(struct view *v)
-{
-	for (size_t i = 0; i < v->prompt.n; i++) {
-		const nnr__piece_of *o = &v->prompt.piece[i];
-		struct part *part = last_part(v, o->part ? o->part : "");
-		const char *s;
-		size_t n = o->len;
-		if (!part)
-			return false;
-		if (o->token >= 0)
-			s = nnr__tok_bytes(v->p->model->tok, o->token, true,
-					   &n);
-		else
-			s = v->prompt.text.p ? v->prompt.text.p + o->start
-					     : "";
-		nnr__buf_add(&part->text, s, n);
-		part->varies = part->varies || o->varies;
-	}
-	return true;
-}
-
-/* A token belongs to the part that its first byte comes from. */
-static void place_tokens(struct view *v)
-{
-	const nnr__tok *tok = v->p->model->tok;
-	size_t at = nnr__tok_add_bos(tok) ? 1 : 0, in = 0, n;
-	size_t left = v->n ? v->part[0].text.len : 0;
-
-	for (size_t i = 0; i < v->n; i++)
-		v->part[i].from = v->part[i].to = -1;
-	for (; at < v->ids.n && in < v->n; at++) {
-		struct part *part;
-		while (!left && in + 1 < v->n)
-			left = v->part[++in].text.len;
-		part = &v->part[in];
-		if (part->from < 0)
-			part->from = (int)at;
-		part->to = (int)at + 1;
-		nnr__tok_bytes(tok, v->ids.id[at], true, &n);
-		while (n > left && in + 1 < v->n) {
-			n -= left;
-			left = v->part[++in].text.len;
-		}
-		left -= n < left ? n : left;
-	}
-}
-
-static void view_release(struct view *v)
-{
-	for (size_t i = 0; i < v->n; i++)
-		nnr__buf_release(&v->part[i].text);
-	free(v->part);
-	nnr__ids_release(&v->ids);
-	nnr__prompt_release(&v->prompt);
-}
-
-static int view_make(struct view *v, nnr_program *p, nnr_error *err)
+static int view_make(nnr__parts *v, nnr_program *p, nnr_error *err)
 {
 	nnr__record item = { 0 };
 	int rc = example(p, &item, err);
 
-	v->p = p;
-	v->bound = p->engine != NULL;
-	rc = rc ? rc : nnr__program_render(p, &item, &v->prompt, err);
-	if (!rc && v->bound)
-		rc = nnr__prompt_encode(p->model->tok, &v->prompt, &v->ids,
-					err);
-	if (!rc && !gather(v))
-		rc = nnr__fail_memory(err, "a prompt", v->prompt.n);
-	if (!rc && v->bound)
-		place_tokens(v);
+	rc = rc ? rc : nnr__parts_of(v, p, &item, err);
 	nnr__record_release(&item);
 	return rc;
 }
@@ -309,62 +217,17 @@ static void steps_text(const nnr_program *p, nnr__buf *out)
 }
 
 /* Columns of the first bytes of s that fit in `width`, and their count. */
-static size_t fit_columns(const char *s, size_t n, size_t width)
-{
-	size_t i = 0, len, cols = 0;
-
-	while (i < n && s[i] != '\n' && cols < width) {
-		nnr__utf8_next(s + i, n - i, &len);
-		i += len;
-		cols++;
-	}
-	return i;
-}
-
-static void lines_text(nnr__buf *out, const char *s, size_t n)
-{
-	size_t at = 0;
-	int lines = 0;
-
-	while (at < n && lines < LINES_MAX) {
-		size_t take = fit_columns(s + at, n - at, WIDTH - 4);
-		nnr__buf_adds(out, take ? "  | " : "  |");
-		for (size_t i = at; i < at + take; i++)
-			nnr__buf_addc(out, (unsigned char)s[i] < ' ' ? ' '
-								     : s[i]);
-		at += take;
-		if (at < n && s[at] == '\n') {
-			at++;
-			if (at == n)
-				nnr__buf_adds(out, "\n  |");
-		}
-		nnr__buf_addc(out, '\n');
-		lines++;
-	}
-	if (at < n && strspn(s + at, "\n") < n - at)
-		nnr__buf_addf(out, "  | ... %zu more bytes\n", n - at);
-}
-
-static void prompt_text(const struct view *v, nnr__buf *out)
+static void prompt_text(const nnr__parts *v, nnr__buf *out)
 {
 	nnr__buf_addf(out, "\nprompt of %s",
 		      v->p->tests ? "the first test" : "an example");
 	if (v->bound)
 		nnr__buf_addf(out, ": %zu tokens", v->ids.n);
 	nnr__buf_addc(out, '\n');
-	for (size_t i = 0; i < v->n; i++) {
-		const struct part *part = &v->part[i];
-		nnr__buf_addf(out, "  %.40s", part->id);
-		if (v->bound && part->from >= 0)
-			nnr__buf_addf(out, ", tokens %d to %d", part->from,
-				      part->to - 1);
-		nnr__buf_adds(out, part->varies ? ", with the item\n"
-						: ", constant\n");
-		lines_text(out, or_empty(part->text.p), part->text.len);
-	}
+	nnr__parts_text(v, LINES_MAX, out);
 }
 
-static void show_text(const struct view *v, nnr__buf *out)
+static void show_text(const nnr__parts *v, nnr__buf *out)
 {
 	const nnr_program *p = v->p;
 	const char *name[4];
@@ -439,30 +302,7 @@ static void json_step(nnr__buf *out, const nnr__step *s)
 	nnr__buf_addc(out, '}');
 }
 
-static void json_prompt(const struct view *v, nnr__buf *out)
-{
-	nnr__buf_adds(out, ",\"prompt\":{");
-	if (v->bound)
-		nnr__buf_addf(out, "\"tokens\":%zu,\"constant_tokens\":%d,",
-			      v->ids.n, v->p->prefix_tokens);
-	nnr__buf_adds(out, "\"parts\":[");
-	for (size_t i = 0; i < v->n; i++) {
-		const struct part *part = &v->part[i];
-		nnr__buf_adds(out, i ? ",{" : "{");
-		json_text(out, "part", part->id);
-		if (v->bound && part->from >= 0)
-			nnr__buf_addf(out, ",\"from\":%d,\"to\":%d",
-				      part->from, part->to);
-		nnr__buf_addf(out, ",\"varies\":%s,\"text\":",
-			      part->varies ? "true" : "false");
-		nnr__buf_add_json(out, or_empty(part->text.p),
-				  part->text.len);
-		nnr__buf_addc(out, '}');
-	}
-	nnr__buf_adds(out, "]}");
-}
-
-static void show_json(const struct view *v, nnr__buf *out)
+static void show_json(const nnr__parts *v, nnr__buf *out)
 {
 	const nnr_program *p = v->p;
 	const char *name[4];
@@ -492,14 +332,15 @@ static void show_json(const struct view *v, nnr__buf *out)
 	nnr__buf_addf(out, "],\"passes\":{\"prompt\":1,\"choices\":%lld,"
 		      "\"samples\":%lld}", (long long)ways(p, "score"),
 		      (long long)ways(p, "generate"));
-	json_prompt(v, out);
+	nnr__buf_adds(out, ",\"prompt\":");
+	nnr__parts_json(v, out);
 	nnr__buf_addc(out, '}');
 }
 
 int nnr__program_show(nnr_program *p, bool json, nnr__buf *out,
 		      nnr_error *err)
 {
-	struct view v = { 0 };
+	nnr__parts v = { 0 };
 	nnr_error local;
 	int rc = view_make(&v, p, err ? err : &local);
 
@@ -507,7 +348,7 @@ int nnr__program_show(nnr_program *p, bool json, nnr__buf *out,
 		show_json(&v, out);
 	else if (!rc)
 		show_text(&v, out);
-	view_release(&v);
+	nnr__parts_release(&v);
 	if (!rc && out->bad)
 		rc = nnr__fail_memory(err, "show", out->len);
 	return rc;

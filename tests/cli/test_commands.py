@@ -81,7 +81,7 @@ def test_run_lines_without_a_line_end(nnr, program):
 
 def test_explain(nnr, program):
     run = nnr("run", program, "--text", "hello", "--explain", "--json")
-    told = run.json()["explain"]
+    told = run.json()["explain"]["prompt"]
     assert [p["part"] for p in told["parts"]] == ["template"]
     assert told["parts"][0]["text"] == "hello:"
     assert told["parts"][0]["to"] == told["tokens"]

@@ -73,9 +73,12 @@ out:
               "--precision", "exact")
     assert run.code == 0 and "Paris" in run.out
     told = nnr("run", path, "--text", "<|im_end|>", "--explain", "--json")
-    parts = told.json()["explain"]["parts"]
-    assert sum(p["text"] == "<|im_end|>" for p in parts) == 1
-    assert parts[-1]["to"] == told.json()["explain"]["tokens"]
+    prompt = told.json()["explain"]["prompt"]
+    assert [p["part"] for p in prompt["parts"]] == ["chat", "template", "chat"]
+    assert prompt["parts"][1]["text"] == "<|im_end|>"
+    assert prompt["parts"][-1]["to"] == prompt["tokens"]
+    places = [p[k] for p in prompt["parts"] for k in ("from", "to")]
+    assert places[0] == 0 and places[1::2][:-1] == places[2::2]
 
 
 def test_steps_of_thought(nnr, real):
