@@ -267,12 +267,16 @@ INLINE void fused(nnr__dtype type, int terms, const job *t)
 	const size_t rb = w->row_bytes, ld = (size_t)t->x->ld / 32;
 	const xrow x0 = xrow_at(t->x, t->row, terms);
 
+	for (size_t i = 0; i < LANES * rb; i += 64)	/* first */
+		prefetch(nnr__row(w, t->n0) + i, 64);
 	for (int n = t->n0; n < t->n1; n += LANES) {
-		const uint8_t *p = nnr__row(w, n), *next = p + LANES * rb;
+		const uint8_t *p = nnr__row(w, n), *next = p;
 		xrow x = x0;
 		block blk[2];
 		vf c[FUSED];
 		int b = 0;
+		if (n + LANES < t->n1)
+			next += LANES * rb;
 		for (int r = 0; r < rows; r++)
 			c[r] = MM(setzero_ps)();
 		for (; b + 2 <= nb; b += 2) {
