@@ -352,7 +352,7 @@ static void expect_row(const nnr__records *r, int i, const char *field,
 {
 	const nnr__value *v = nnr__record_get(&r->row[i], field);
 
-	if (!v != !want || (v && strcmp(v->text, want) != 0))
+	if (!v != !want || (v && want && strcmp(v->text, want) != 0))
 		fail_msg("row %d %s is '%s', not '%s'", i, field,
 			 v ? v->text : "(none)", want ? want : "(none)");
 }
