@@ -79,7 +79,8 @@ INLINE16 void softmax(tile *t, int rows)
 		top[r] = row_max(t, r);
 		t->alpha[r] = t->m[r] - top[r];
 	}
-	v16_store(t->alpha, t->first ? v16_set(0) : v16_exp(v16_load(t->alpha)));
+	v16_store(t->alpha, t->first ? v16_set(0) :
+		  v16_exp(v16_load(t->alpha)));
 	for (int r = 0; r < rows; r++) {
 		v16 lane = v16_set(0);
 		for (int j = 0; j < t->keys[r]; j += 16) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The row-wise kernels, codes and rows of weights on sixteen lanes.  Included once by each of
- * vec_avx512.c and vec_avx2.c with ISA(name) defined.  What does not fill
- * sixteen lanes at a row's end goes by the specification's own lines.
+ * The row-wise kernels, codes and rows of weights on sixteen lanes.  Included
+ * once by each of vec_avx512.c and vec_avx2.c with ISA(name) defined.  What
+ * does not fill sixteen lanes at a row's end goes by the specification's own
+ * lines.
  */
 #include "v16.h"
 
