@@ -4,9 +4,11 @@
  *   kernels [-c CPU] [-t THREADS] [peak|linear|i8|decode|attention|vec] ...
  * GFLOP/s counts 2 rows K N; at one row GB/s of weight bytes is shown too.
  * Weights rotate through 96 MB, so they come from memory as in a model.
- * Every figure is the best of many short calls: the machine is shared.
+ * The machine is shared: a time is the CPU time of the slower thread, and
+ * every figure is the best of many short calls.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +31,13 @@ static void *scratch[THREADS];
 
 /* ---- a team of threads that starts and ends each piece together ---- */
 
+static double seconds(clockid_t clock)
+{
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 typedef void work_fn(void *ctx, int id);
 
 static struct {
@@ -36,7 +45,16 @@ static struct {
 	atomic_int turn, done;
 	work_fn *fn;
 	void *ctx;
+	double cpu[THREADS];	/* seconds of this piece */
 } team;
+
+static void work(int id)
+{
+	double t = seconds(CLOCK_THREAD_CPUTIME_ID);
+
+	team.fn(team.ctx, id);
+	team.cpu[id] = seconds(CLOCK_THREAD_CPUTIME_ID) - t;
+}
 
 static void *worker(void *arg)
 {
@@ -44,25 +62,31 @@ static void *worker(void *arg)
 
 	for (int turn = 1; ; turn++) {
 		while (atomic_load(&team.turn) < turn)
-			;
+			sched_yield();
 		if (!team.fn)
 			return NULL;
-		team.fn(team.ctx, id);
+		work(id);
 		atomic_fetch_add(&team.done, 1);
 	}
 }
 
-static void together(work_fn *fn, void *ctx)
+/* Returns the CPU seconds of the slowest thread. */
+static double together(work_fn *fn, void *ctx)
 {
+	double most = 0;
+
 	team.fn = fn;
 	team.ctx = ctx;
 	atomic_store(&team.done, 0);
 	atomic_fetch_add(&team.turn, 1);
 	if (!fn)
-		return;
-	fn(ctx, 0);
+		return 0;
+	work(0);
 	while (atomic_load(&team.done) < threads - 1)
-		;
+		sched_yield();
+	for (int i = 0; i < threads; i++)
+		most = team.cpu[i] > most ? team.cpu[i] : most;
+	return most;
 }
 
 static void team_start(void)
@@ -81,13 +105,9 @@ static void team_stop(void)
 
 /* ---- small help ---- */
 
-/* With one thread its own CPU time: others on the machine count less. */
 static double now(void)
 {
-	struct timespec t;
-	clock_gettime(threads == 1 ? CLOCK_THREAD_CPUTIME_ID :
-		      CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+	return seconds(CLOCK_MONOTONIC);
 }
 
 static void *room(size_t bytes)
@@ -106,9 +126,7 @@ static double best_of(work_fn *fn, void *ctx, double limit)
 	double best = 1e9, end = now() + limit;
 
 	for (int i = 0; i < 3 || now() < end; i++) {
-		double t = now();
-		together(fn, ctx);
-		t = now() - t;
+		double t = together(fn, ctx);
 		best = t < best ? t : best;
 	}
 	return best;
@@ -247,9 +265,7 @@ static double product_time(product *p, double limit)
 
 	for (int i = 0; i < 3 || now() < end; i++) {
 		next_weights(p);
-		double t = now();
-		together(product_part, p);
-		t = now() - t;
+		double t = together(product_part, p);
 		best = t < best ? t : best;
 	}
 	return best;
@@ -303,14 +319,16 @@ static void bench_product(int terms)
 	}
 }
 
-/* The products of one token of SmolLM2-135M; codes are made beforehand. */
-static size_t token(int terms, int rows)
+/* The products of one token of SmolLM2-135M; codes are made beforehand.
+ * Returns the bytes of its weights. */
+static size_t token(int terms, int rows, double *time)
 {
 	static const int shape[][2] = {
 		{ 576, 960 }, { 576, 576 }, { 576, 3072 }, { 1536, 576 },
 	};
 	size_t at = 0;
 
+	*time = 0;
 	for (int i = 0; i <= 30 * 4; i++) {
 		product p = i < 30 * 4 ?
 			product_of(NNR__Q4_1, shape[i % 4][0], shape[i % 4][1],
@@ -319,7 +337,7 @@ static size_t token(int terms, int rows)
 		codes.ld = p.w.cols;
 		p.w.data = pool + at;
 		at += p.w.row_bytes * (size_t)p.w.rows;
-		together(product_part, &p);
+		*time += together(product_part, &p);
 	}
 	return at;
 }
@@ -334,13 +352,11 @@ static void bench_decode(void)
 	codes_for(1536);
 	for (int rep = 0; rep < 60; rep++) {
 		int terms = rep % 3, many = rep / 3 % 2;
-		double t = now(), t1;
-		bytes = token(terms, many ? 10 : 1);
-		t1 = now();
-		if (t1 - t < best[terms][many])
-			best[terms][many] = t1 - t;
-		together(reader, sink);
-		t = now() - t1;
+		double t;
+		bytes = token(terms, many ? 10 : 1, &t);
+		if (t < best[terms][many])
+			best[terms][many] = t;
+		t = together(reader, sink);
 		read = t < read ? t : read;
 	}
 	printf("\nproducts of a token, %.1f MB of weights\n",
