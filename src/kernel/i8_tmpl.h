@@ -267,7 +267,9 @@ INLINE void fused(nnr__dtype type, int terms, const job *t)
 	const size_t rb = w->row_bytes, ld = (size_t)t->x->ld / 32;
 	const xrow x0 = xrow_at(t->x, t->row, terms);
 
-	for (size_t i = 0; i < LANES * rb; i += 64)	/* first */
+	/* 8 to 16 KiB ahead, or a whole group if that is more */
+	const int ahead = LANES * (1 + (int)(8192 / (LANES * rb)));
+	for (size_t i = 0; i < (size_t)ahead * rb; i += 64)
 		prefetch(nnr__row(w, t->n0) + i, 64);
 	for (int n = t->n0; n < t->n1; n += LANES) {
 		const uint8_t *p = nnr__row(w, n), *next = p;
@@ -275,8 +277,8 @@ INLINE void fused(nnr__dtype type, int terms, const job *t)
 		block blk[2];
 		vf c[FUSED];
 		int b = 0;
-		if (n + LANES < t->n1)
-			next += LANES * rb;
+		if (n + ahead < t->n1)
+			next += (size_t)ahead * rb;
 		for (int r = 0; r < rows; r++)
 			c[r] = MM(setzero_ps)();
 		for (; b + 2 <= nb; b += 2) {
