@@ -38,7 +38,7 @@ static int pull(const args *a)
 	nnr_error err;
 	int rc;
 
-	say("fetching %s", a->operand[1]);
+	say("%s: fetching it unless it is here", a->operand[1]);
 	rc = nnr_model_pull(a->operand[1], &json, &err);
 	return show(a, rc, json, &err);
 }
