@@ -241,6 +241,13 @@ typedef struct nnr_inputs {
 int nnr_program_answer(nnr_program *p, const nnr_inputs *in, int explain,
 		       nnr_on_answer done, void *ctx, nnr_error *err);
 
+/* The text of one record's answer as it is generated, whole code points at
+ * a time; together it is the answer's value.  Set before a call that answers
+ * one record; NULL: no more.  Returns 1, or 0 for a program whose value is
+ * not simply the text of one generation: then on_text is not called. */
+typedef void (*nnr_on_text)(void *ctx, const char *s, size_t n);
+int nnr_program_stream(nnr_program *p, nnr_on_text on_text, void *ctx);
+
 /* Runs the source's `tests:`, counts them and the wrong ones:
  * {"tests":n,"failed":k,"results":[{"in","expected","out","ok"}]}. */
 int nnr_program_test(nnr_program *p, int *tests, int *failed, char **json,

@@ -106,6 +106,22 @@ int nnr_program_bind(nnr_program *p, const nnr_model *m,
 	return nnr__program_bind(p, m, &e, err);
 }
 
+int nnr_program_stream(nnr_program *p, nnr_on_text on_text, void *ctx)
+{
+	const nnr__step *g = nnr__program_step(p, "generate");
+	const nnr__step *parse = nnr__program_step(p, "parse");
+	const struct nnr__a_generate *a = g ? g->args : NULL;
+	const struct nnr__a_parse *how = parse ? parse->args : NULL;
+	bool plain = a && a->samples == 1 &&
+		     p->output.type == NNR__T_STRING &&
+		     (!how || how->method == NNR__PARSE_TEXT) &&
+		     !nnr__program_step(p, "reduce");
+
+	p->on_text = plain ? on_text : NULL;
+	p->on_text_ctx = ctx;
+	return plain;
+}
+
 /* ---- showing ---- */
 
 int nnr_program_show(nnr_program *p, int flags, char **out, nnr_error *err)

@@ -21,7 +21,15 @@
 typedef struct printer {
 	const args *a;
 	bool lines;		/* a JSON line an item */
+	bool live;		/* the value was printed as it came */
 } printer;
+
+static void print_text(void *ctx, const char *s, size_t n)
+{
+	(void)ctx;
+	fwrite(s, 1, n, stdout);
+	fflush(stdout);
+}
 
 static int print(void *ctx, int item, const nnr_answer *ans)
 {
@@ -31,7 +39,7 @@ static int print(void *ctx, int item, const nnr_answer *ans)
 	if (p->lines || p->a->json) {
 		put_line(ans->json);
 	} else {
-		put_line(ans->value ? ans->value : "");
+		put_line(ans->value && !p->live ? ans->value : "");
 		if (!ans->value)
 			say("no value could be read from what the model "
 			    "wrote (--explain shows it)");
@@ -44,7 +52,7 @@ static int print(void *ctx, int item, const nnr_answer *ans)
 static int run_one(const args *a, opened *o)
 {
 	nnr_text text = { a->text, a->text ? strlen(a->text) : 0 };
-	printer p = { a, false };
+	printer p = { .a = a };
 	char *made = NULL;
 	const char *input = a->input;
 	nnr_inputs in = { .json = &input, .n = 1 };
@@ -55,6 +63,8 @@ static int run_one(const args *a, opened *o)
 		rc = nnr_program_input(o->program, text, &made, &err);
 		input = made;
 	}
+	if (isatty(STDOUT_FILENO) && !a->json)
+		p.live = nnr_program_stream(o->program, print_text, NULL);
 	if (!rc)
 		rc = nnr_program_answer(o->program, &in, a->explain, print,
 					&p, &err);
@@ -119,7 +129,7 @@ static int fill(feed *f)
 static int answer_lines(const args *a, opened *o, feed *f)
 {
 	const char *line[LINES_MAX];
-	printer p = { a, true };
+	printer p = { .a = a, .lines = true };
 	char *at = f->p, *stop = f->p + f->len, *end;
 	int64_t number[LINES_MAX], count = 0;
 	nnr_inputs in = { .json = line, .name = "stdin", .line = number };

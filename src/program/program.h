@@ -320,6 +320,9 @@ struct nnr_program {
 	int prefix_tokens;		/* given to the engine as a prefix */
 	uint64_t parse_failures;	/* samples without a value, so far */
 	bool ready;			/* every fit is done */
+	/* gets what `generate` writes as it comes, trimmed; NULL: nobody */
+	void (*on_text)(void *ctx, const char *s, size_t n);
+	void *on_text_ctx;
 };
 
 /* Reads, overrides (`set`: KEY=VALUE with dotted keys, see set.c; NULL:

@@ -58,6 +58,7 @@ struct text {
 	const args *a;
 	nnr__stream stream;
 	nnr__buf buf;
+	size_t sent;		/* bytes that on_text has seen, or dropped */
 	bool cut;
 };
 
@@ -85,6 +86,36 @@ static bool find_stop(const struct text *t, size_t fresh, size_t *at)
 	return *at < t->buf.len;
 }
 
+static bool blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* Passes on what will stay: what may still become a stop string waits, and
+ * blanks at either end are left out, as `parse` leaves them out. */
+static void send(struct text *t, bool end)
+{
+	const nnr_program *p = t->p;
+	size_t hold = 0, n = t->buf.len;
+
+	if (!p->on_text)
+		return;
+	for (int i = 0; i < t->a->stop.n && !end; i++) {
+		size_t stop = strlen(t->a->stop.s[i]) - 1;
+		hold = stop > hold ? stop : hold;
+	}
+	n = n > hold ? nnr__utf8_whole(t->buf.p, n - hold) : 0;
+	while (n > t->sent && blank(t->buf.p[n - 1]))
+		n--;
+	if (n <= t->sent)
+		return;
+	if (t->sent == 0)
+		while (blank(t->buf.p[t->sent]))
+			t->sent++;
+	p->on_text(p->on_text_ctx, t->buf.p + t->sent, n - t->sent);
+	t->sent = n;
+}
+
 static bool more(nnr__gen *g, int32_t token)
 {
 	struct text *t = g->user;
@@ -97,6 +128,7 @@ static bool more(nnr__gen *g, int32_t token)
 		t->cut = true;
 		return false;
 	}
+	send(t, false);
 	return true;
 }
 
@@ -129,6 +161,7 @@ static int keep_sample(struct text *t, const nnr__gen *g, nnr__sample *out,
 {
 	if (!t->cut)
 		nnr__stream_flush(&t->stream, &t->buf);
+	send(t, true);
 	out->tokens = g->out.n;
 	out->text = nnr__buf_take(&t->buf);
 	return out->text ? 0 : nnr__fail_memory(err, "a sample", 1);

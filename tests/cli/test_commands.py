@@ -2,11 +2,14 @@
 """What every command does when all is well, on a model of 8 kB."""
 import json
 import math
+import os
+import pty
 import struct
+import subprocess
 
 import pytest
 
-from conftest import ROOT, TINY
+from conftest import NNR, ROOT, TINY, environment
 
 COMMANDS = "check run eval show model tokenize logits bench schema".split()
 
@@ -99,6 +102,32 @@ def test_run_generates(nnr, writer):
     assert told.code == 3      # there is no step `reduce` to set
     told = nnr("run", writer, "--text", "hello", "--explain", "--json")
     assert len(told.json()["samples"]) == 1
+
+
+def on_terminal(*args):
+    """What the command writes on a terminal."""
+    ours, theirs = pty.openpty()
+    run = subprocess.Popen([NNR, *map(str, args)], stdout=theirs,
+                           stderr=subprocess.PIPE, env=environment())
+    os.close(theirs)
+    pieces = []
+    try:
+        while piece := os.read(ours, 1 << 16):
+            pieces.append(piece)
+    except OSError:     # the other side is closed
+        pass
+    assert run.wait(timeout=60) == 0
+    os.close(ours)
+    return b"".join(pieces).decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("stop", ["[]", '["l"]', '["ll", "lo he"]', '["hel"]'])
+def test_text_comes_as_it_is_generated(nnr, writer, stop):
+    for seed in range(6):
+        args = ["run", writer, "--text", "hello", "--seed", seed, "--set",
+                f"out.generate.stop={stop}", "--set",
+                "out.generate.max_tokens=40"]
+        assert on_terminal(*args) == nnr(*args).out
 
 
 def test_seed(nnr, writer):
