@@ -19,6 +19,8 @@
 
 #include "kernel/kernel.h"
 
+enum { MAX_COLS = 8192 };
+
 static int failures;
 static const nnr__kernels *ref;		/* generic */
 static void *scratch;
@@ -350,21 +352,21 @@ static void test_product(const nnr__kernels *k, nnr__dtype type, int terms)
 	report(terms ? "linear_i8" : "linear", what, k->name, ratio, ok);
 }
 
-/* Results so large that they go past the caches. */
-static void test_stream(const nnr__kernels *k, int terms)
+static void test_shape(const nnr__kernels *k, const char *what, int terms,
+		       int rows, int cols, int n, int ldy)
 {
-	enum { ROWS = 41, COLS = 64, N = 48, LD = 16 * 6600 };
-	product p = { .rows = ROWS, .terms = terms, .ldx = COLS, .ldy = LD };
-	guarded g = matrix(&p.w, NNR__Q8_0, N, COLS);
-	nnr__codes c = codes_new(ROWS, COLS);
-	float *x = room(ROWS * COLS * 4);
+	product p = { .rows = rows, .terms = terms, .ldx = (size_t)cols,
+		      .ldy = (size_t)ldy };
+	guarded g = matrix(&p.w, NNR__Q8_0, n, cols);
+	nnr__codes c = codes_new(rows, cols);
+	float *x = room((size_t)(rows * cols) * 4);
 
-	fill(x, ROWS * COLS, 3);
-	for (int r = 0; r < ROWS; r++)
-		ref->encode(x + r * COLS, COLS, &c, r, 0);
+	fill(x, (size_t)(rows * cols), 3);
+	for (int r = 0; r < rows; r++)
+		ref->encode(x + r * cols, cols, &c, r, 0);
 	p.x = x;
 	p.codes = &c;
-	report(terms ? "linear_i8" : "linear", "results of 17 MB", k->name, 0,
+	report(terms ? "linear_i8" : "linear", what, k->name, 0,
 	       product_same(k, &p));
 	codes_free(&c);
 	free(x);
@@ -885,7 +887,7 @@ static void test_accuracy(void)
 int main(void)
 {
 	ref = nnr__kernels_named("generic");
-	scratch = room(nnr__kernel_scratch(1600));
+	scratch = room(nnr__kernel_scratch(MAX_COLS));
 	printf("CPU: %s\n", nnr__cpu_features());
 	printf("%-10s %-38s %-8s %9s  %s\n", "kernel", "cases", "path",
 	       "speed", "same bits");
@@ -904,8 +906,12 @@ int main(void)
 		for (int t = 0; t < NNR__DTYPES; t++)
 			for (int n = 1; nnr__dtypes[t].coded && n <= 2; n++)
 				test_product(k, (nnr__dtype)t, n);
-		test_stream(k, 0);
-		test_stream(k, 2);
+		for (int n = 0; n <= 2; n += 2) {
+			test_shape(k, "results past the caches (17 MB)", n,
+				   41, 64, 48, 16 * 6600);
+			test_shape(k, "K = 8192, 29 rows", n, 29, MAX_COLS,
+				   48, 48);
+		}
 		test_encode(k);
 		test_vec(k);
 		test_attention(k);

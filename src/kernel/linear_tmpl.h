@@ -294,7 +294,8 @@ void ISA(linear)(const nnr__mat *w, int n0, int n1, const float *x, size_t ldx,
 	int wide = (int)(NNR__PANEL_MAX / 4 / stride);
 
 	assert(n0 % 16 == 0 && n1 % 16 == 0);
-	wide = wide > GROUPS ? GROUPS : wide > 1 ? wide / 2 * 2 : 1;
+	wide = wide > GROUPS ? GROUPS : wide > 16 / LANES ? wide / 2 * 2 :
+		16 / LANES;
 	for (int n = n0; rows > 0 && n < n1; ) {
 		int groups = (n1 - n) / LANES;
 		if (rows <= FEW) {
