@@ -102,8 +102,9 @@ def data(tmp_path):
 
 @pytest.fixture(scope="session")
 def real(nnr):
-    """Reference of the real model, or the test is skipped."""
-    ref = os.environ.get("NNR_TEST_MODEL", REAL)
-    if nnr("tokenize", ref, "--text", "a").code != 0:
+    """Path of the real model, or the test is skipped."""
+    info = nnr("model", "info", os.environ.get("NNR_TEST_MODEL", REAL),
+               "--json")
+    if info.code != 0:
         pytest.skip(f"no model; `nnr model pull {REAL}` or NNR_TEST_MODEL")
-    return ref
+    return os.path.abspath(info.json()["file"])

@@ -146,7 +146,8 @@ def test_lines_before_a_bad_one_are_answered(nnr, program):
 
 
 def test_text_that_is_not_utf8(nnr, program):
-    run = nnr("run", program, "--text", b"ab\xff".decode(errors="surrogateescape"))
+    text = b"ab\xff".decode(errors="surrogateescape")
+    run = nnr("run", program, "--text", text)
     check_message(run, 3, r"UTF-8 at byte 2")
 
 
