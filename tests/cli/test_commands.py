@@ -37,6 +37,7 @@ def test_check(nnr, program):
     assert nnr("check", program, "--json").json() == {"ok": True,
                                                       "model": True}
     assert nnr("check", program, "-q").err == ""
+    assert "ready after" in nnr("check", program, "-v").err
 
 
 def test_check_without_its_model(nnr, program):
@@ -106,7 +107,10 @@ def test_run_generates(nnr, writer):
 
 def on_terminal(*args):
     """What the command writes on a terminal."""
-    ours, theirs = pty.openpty()
+    try:
+        ours, theirs = pty.openpty()
+    except OSError:
+        pytest.skip("this system has no pseudo-terminals")
     run = subprocess.Popen([NNR, *map(str, args)], stdout=theirs,
                            stderr=subprocess.PIPE, env=environment())
     os.close(theirs)
@@ -316,6 +320,11 @@ def test_bench(nnr):
 
 def test_schema(nnr):
     assert nnr("schema").json() == nnr("schema", "--json").json()
+
+
+def test_the_readme_shows_the_first_program():
+    source = (ROOT / "examples/first.yaml").read_text()
+    assert f"```yaml\n{source}```" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")),

@@ -203,6 +203,11 @@ int main(void)
 	nnr_error err;
 	int failed;
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	printf("skipped: too slow with sanitizers\n");
+	free(path);
+	return REAL_MODEL_SKIPPED;
+#endif
 	if (!path)
 		return real_model_skip();
 	if (nnr__backbone_open(&model, path, &err)) {
