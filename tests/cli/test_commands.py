@@ -323,7 +323,7 @@ def test_schema(nnr):
 
 
 def test_the_readme_shows_the_first_program():
-    source = (ROOT / "examples/first.yaml").read_text()
+    source = (ROOT / "examples/sentiment.yaml").read_text()
     assert f"```yaml\n{source}```" in (ROOT / "README.md").read_text()
 
 
