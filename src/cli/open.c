@@ -3,10 +3,20 @@
  * open.c: what several commands begin with: options for the library, a
  * program with its model, texts.
  */
+#define _POSIX_C_SOURCE 200809L
 #include "cli.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 nnr_run_opts run_opts(const args *a, nnr_precision fallback)
 {
@@ -32,6 +42,7 @@ int opened_open(opened *o, const args *a, bool lenient)
 {
 	nnr_program_opts with = program_opts(a);
 	nnr_run_opts how = run_opts(a, NNR_FAST);
+	double start = now();
 	nnr_error err;
 	int rc;
 
@@ -46,6 +57,9 @@ int opened_open(opened *o, const args *a, bool lenient)
 	}
 	if (!rc)
 		rc = nnr_program_bind(o->program, o->model, &how, &err);
+	if (!rc && a->verbose)
+		say("%s: program and model ready after %.3f s",
+		    nnr_program_name(o->program), now() - start);
 	if (!rc)
 		return 0;
 	opened_close(o);
