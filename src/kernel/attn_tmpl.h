@@ -29,32 +29,32 @@ typedef struct {
 } tile;
 
 /* p = scale q k for 16 * vecs keys from key j on, used or not. */
-INLINE16 void scores(tile *t, int rows, int vecs, int j)
+INLINE void scores(tile *t, int rows, int vecs, int j)
 {
 	const float *k = t->kt + j;
 	v16 s[QT][KV];
 
-	UNROLL16 for (int r = 0; r < rows; r++)
-		UNROLL16 for (int i = 0; i < vecs; i++)
+	UNROLL for (int r = 0; r < rows; r++)
+		UNROLL for (int i = 0; i < vecs; i++)
 			s[r][i] = v16_set(0);
 	for (int d = 0; d < t->a->dim; d++, k += NNR__PAGE) {
 		v16 key[KV];
-		UNROLL16 for (int i = 0; i < vecs; i++)
+		UNROLL for (int i = 0; i < vecs; i++)
 			key[i] = v16_load(k + 16 * i);
-		UNROLL16 for (int r = 0; r < rows; r++) {
+		UNROLL for (int r = 0; r < rows; r++) {
 			v16 q = v16_set(t->q[r][d]);
-			UNROLL16 for (int i = 0; i < vecs; i++)
+			UNROLL for (int i = 0; i < vecs; i++)
 				s[r][i] = v16_fma(q, key[i], s[r][i]);
 		}
 	}
-	UNROLL16 for (int r = 0; r < rows; r++)
-		UNROLL16 for (int i = 0; i < vecs; i++)
+	UNROLL for (int r = 0; r < rows; r++)
+		UNROLL for (int i = 0; i < vecs; i++)
 			v16_store(t->p[r] + j + 16 * i,
 				v16_mul(s[r][i], v16_set(t->a->scale)));
 }
 
 /* The new maximum of row r; unused keys become -inf. */
-INLINE16 float row_max(tile *t, int r)
+INLINE float row_max(tile *t, int r)
 {
 	const int n = t->keys[r];
 	v16 top = v16_set(t->m[r]);
@@ -71,7 +71,7 @@ INLINE16 float row_max(tile *t, int r)
 }
 
 /* p = exp(p - m), and m, l, alpha. */
-INLINE16 void softmax(tile *t, int rows)
+INLINE void softmax(tile *t, int rows)
 {
 	float top[QT];
 
@@ -95,41 +95,41 @@ INLINE16 void softmax(tile *t, int rows)
 }
 
 /* o = o alpha + p v for 16 * vecs columns from d on. */
-INLINE16 void values(tile *t, int rows, int vecs, int d)
+INLINE void values(tile *t, int rows, int vecs, int d)
 {
 	const size_t dim = (size_t)t->a->dim;
 	const float *v = t->v + d;
 	v16 c[QT][KV];
 	int j = 0;
 
-	UNROLL16 for (int r = 0; r < rows; r++)
-		UNROLL16 for (int i = 0; i < vecs; i++)
+	UNROLL for (int r = 0; r < rows; r++)
+		UNROLL for (int i = 0; i < vecs; i++)
 			c[r][i] = t->first ? v16_set(0) :
 				v16_mul(v16_load(t->o[r] + d + 16 * i),
 				      v16_set(t->alpha[r]));
 	for (; j < t->keys[0]; j++, v += dim) {
 		v16 value[KV];
-		UNROLL16 for (int i = 0; i < vecs; i++)
+		UNROLL for (int i = 0; i < vecs; i++)
 			value[i] = v16_load(v + 16 * i);
-		UNROLL16 for (int r = 0; r < rows; r++) {
+		UNROLL for (int r = 0; r < rows; r++) {
 			v16 p = v16_set(t->p[r][j]);
-			UNROLL16 for (int i = 0; i < vecs; i++)
+			UNROLL for (int i = 0; i < vecs; i++)
 				c[r][i] = v16_fma(p, value[i], c[r][i]);
 		}
 	}
-	UNROLL16 for (int r = 0; r < rows; r++) {
+	UNROLL for (int r = 0; r < rows; r++) {
 		const float *more = v;	/* keys row 0 does not see */
 		for (int k = j; k < t->keys[r]; k++, more += dim)
-			UNROLL16 for (int i = 0; i < vecs; i++)
+			UNROLL for (int i = 0; i < vecs; i++)
 				c[r][i] = v16_fma(v16_set(t->p[r][k]),
 						v16_load(more + 16 * i),
 						c[r][i]);
-		UNROLL16 for (int i = 0; i < vecs; i++)
+		UNROLL for (int i = 0; i < vecs; i++)
 			v16_store(t->o[r] + d + 16 * i, c[r][i]);
 	}
 }
 
-INLINE16 void tile_page(tile *t, int rows)
+INLINE void tile_page(tile *t, int rows)
 {
 	int d = 0;
 

@@ -17,6 +17,18 @@
 #define NNR__X86 0
 #endif
 
+/* For the vector files: accumulators in arrays are registers only if every
+ * loop over them is unrolled.  (clang with sanitizers needs minutes for
+ * that, and there speed does not matter.) */
+#define INLINE static inline __attribute__((always_inline))
+#if !defined(__clang__)
+#define UNROLL _Pragma("GCC unroll 32")
+#elif __has_feature(address_sanitizer)
+#define UNROLL
+#else
+#define UNROLL _Pragma("unroll")
+#endif
+
 #define NNR__KERNEL_SET(isa) \
 	void nnr__unpack_##isa(nnr__dtype type, const uint8_t *src, int n, \
 			       float *dst); \

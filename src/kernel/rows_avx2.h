@@ -9,8 +9,6 @@
 
 #include "isa.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 32")
 
 #define LANES 8
 #define MM(op) _mm256_##op

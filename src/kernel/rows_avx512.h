@@ -11,8 +11,6 @@
 
 #include "isa.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 32")
 
 #define LANES 16
 #define MM(op) _mm512_##op
