@@ -156,10 +156,11 @@ name: samples
 model: %s
 input:  {{question: string}}
 output: {{answer: number}}
+data:   {{target: {{answer: '#### (.*)'}}}}
 in:
   - template: "Q: {{question}}\\nA:"
 out:
-  - generate: {{max_tokens: {LENGTH}, samples: {SAMPLES}, temperature: 0.7, seed: 1}}
+  - generate: {{max_tokens: {LENGTH}, samples: {SAMPLES}, temperature: 0.7, seed: 1, end_token: no}}
   - parse:    {{method: number}}
   - reduce:   {{over: sample, by: vote}}
 """
@@ -167,7 +168,7 @@ out:
 
 def questions():
     with open(DATA / "gsm8k" / "test.jsonl", encoding="utf-8") as file:
-        return [json.loads(line)["question"] for line in file][:QUESTIONS]
+        return [json.loads(line) for line in file][:QUESTIONS]
 
 
 class Server:
@@ -231,21 +232,21 @@ def part_samples(run):
     program = WORK / "samples.yaml"
     program.write_text(SAMPLING % run.args.model)
     data = WORK / "samples.jsonl"
-    data.write_text("".join(json.dumps({"question": q}) + "\n" for q in asked))
+    data.write_text("".join(json.dumps(q) + "\n" for q in asked))
     server = Server(run)
     ours, theirs = [], {"ten requests": [], "one request": []}
     try:
         server.samples("Q: Warm up.\nA:", True)
         for i in range(run.args.rounds):
             server.pause()
-            # nnr bench of a program generates max_tokens whatever is said.
-            out = nnr(run, "bench", program, "--data", data, "--json")
+            # end_token: no, so that every sample has its 128 tokens
+            out = nnr(run, "eval", program, "--data", data, "--json")
             if out:
                 ours.append(QUESTIONS * SAMPLES * LENGTH / out[1])
             server.resume()
             for name, together in (("ten requests", False), ("one request", True)):
                 start = time.monotonic()
-                made = server.samples(f"Q: {asked[i % len(asked)]}\nA:", together)
+                made = server.samples(f"Q: {asked[i % len(asked)]['question']}\nA:", together)
                 theirs[name].append(made / (time.monotonic() - start))
     finally:
         server.stop()

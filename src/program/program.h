@@ -262,6 +262,7 @@ struct nnr__a_generate {
 	int64_t max_tokens, samples, top_k, seed;
 	double temperature, top_p;
 	nnr__strings stop;
+	bool end_token;
 };
 enum { NNR__PARSE_REGEX, NNR__PARSE_NUMBER, NNR__PARSE_LABEL,
        NNR__PARSE_TEXT };

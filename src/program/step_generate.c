@@ -30,6 +30,9 @@ static const nnr__param params[] = {
 	  .help = "draw among the fewest tokens with this probability" },
 	{ .name = "stop", .type = NNR__P_STRINGS, .at = AT(stop),
 	  .help = "texts that end a sample; cut off" },
+	{ .name = "end_token", .type = NNR__P_BOOL, .at = AT(end_token),
+	  .fallback = "yes",
+	  .help = "no: a sample goes on after the model's end tokens" },
 	{ .name = "seed", .type = NNR__P_INT, .at = AT(seed),
 	  .fallback = "0", .min = 0, .max = 9e15,
 	  .help = "of the random numbers" },
@@ -221,7 +224,8 @@ static int run(nnr_program *p, nnr__step *s, nnr__batch *b, nnr_error *err)
 		rc = nnr__fail_memory(err, "samples", n);
 	if (!rc) {
 		set_up(p, a, b, gen, text);
-		stop_tokens(p, &how);
+		if (a->end_token)
+			stop_tokens(p, &how);
 		rc = nnr__engine_generate(p->engine, gen, (int)n, &how, more,
 					  err);
 	}
