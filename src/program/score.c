@@ -184,7 +184,9 @@ static int add_fork(scoring *s, forks *f, nnr__seq *prompt,
 	if (rc)
 		return rc;
 	q = nnr__seq_fork(prompt);
-	if (!q || !nnr__engine_add(s->e, q, c->id, c->n - 1, c->n - 1)) {
+	if (!q)
+		return nnr__fail_memory(err, "choice", sizeof(*c));
+	if (!nnr__engine_add(s->e, q, c->id, c->n - 1, c->n - 1)) {
 		nnr__seq_free(q);
 		return nnr__fail(err, NNR_E_INPUT, "a choice of %d tokens is "
 				 "longer than %d", c->n, s->e->opts.max_rows);
@@ -298,7 +300,9 @@ static int nll_one(nnr__engine *e, nnr__span t, double *out, float *z,
 	nnr__seq *q = rc ? NULL : nnr__seq_new(e->store);
 	const float *features;
 
-	for (int at = 0; q && !rc && at < t.n - 1; at += rows) {
+	if (!rc && !q)
+		rc = nnr__fail_memory(err, "text", sizeof(t));
+	for (int at = 0; !rc && at < t.n - 1; at += rows) {
 		int n = t.n - 1 - at < rows ? t.n - 1 - at : rows;
 
 		nnr__engine_add(e, q, t.id + at, n, n);
@@ -336,7 +340,9 @@ int nnr__engine_logits(nnr__engine *e, const int32_t *token, int n,
 	nnr__seq *q = rc ? NULL : nnr__seq_new(e->store);
 	const float *features;
 
-	for (int at = 0; q && !rc && at < n; at += rows) {
+	if (!rc && !q)
+		rc = nnr__fail_memory(err, "text", sizeof(t));
+	for (int at = 0; !rc && at < n; at += rows) {
 		int m = n - at < rows ? n - at : rows;
 
 		nnr__engine_add(e, q, token + at, m, m);
