@@ -78,12 +78,39 @@ typedef struct nnr__codes {
 typedef struct nnr__attn {
 	const float *q;		/* row r, head h: q + r*ldq + h*dim */
 	float *o;		/* the same layout with ldo */
-	size_t ldq, ldo;
+	float *lse;		/* row r, head h: lse + r*ldlse + h, m + log l
+				   at the end; NULL: not wanted */
+	size_t ldq, ldo, ldlse;
 	int rows, heads, dim, pos0;
 	float scale;
 	const float *const *kt;	/* page j of this layer and head */
 	const float *const *v;
 } nnr__attn;
+
+/* The gradient of attention: every query row of one sequence for one
+ * key/value head, at positions pos0 .. pos0 + rows - 1.  o and lse are the
+ * forward results.  With keys j <= pos0 + r and flat rows i = (r, h), r the
+ * slower:
+ *   delta_i = sum16 over d of do_id o_id (lane d mod 16, fma);
+ *   p_ij = exp(s_ij - lse_i), s as in the forward pass;
+ *   dp_ij = chain over d of fma(do_id, v_jd);
+ *   ds_ij = p_ij * (dp_ij - delta_i) * scale, in this order;
+ *   dq_i  = chain over j ascending of fma(ds_ij, k_j), from 0;
+ *   dk_j  = chain over i ascending of fma(ds_ij, q_i), from 0;
+ *   dv_j  = chain over i ascending of fma(p_ij, do_i), from 0.
+ * dk and dv are dense, [pos0 + rows - from][dim]: row 0 is position `from`
+ * (<= pos0); keys before it are frozen and get none. */
+typedef struct nnr__attn_back {
+	const float *q, *o, *dout;	/* row r, head h: + r*ld + h*dim */
+	const float *lse;		/* + r*ldlse + h */
+	float *dq;			/* as q, with lddq */
+	size_t ldq, ldo, lddout, ldlse, lddq;
+	int rows, heads, dim, pos0, from;
+	float scale;
+	const float *const *kt;		/* page j of this layer and head */
+	const float *const *v;
+	float *dk, *dv;
+} nnr__attn_back;
 
 typedef struct nnr__kernels {
 	const char *name;	/* "generic", "avx2", "avx512" */
@@ -128,6 +155,35 @@ typedef struct nnr__kernels {
 	void (*attention)(const nnr__attn *a, void *scratch);
 	/* log(sum(exp(x))) of n values, and the largest value's index. */
 	float (*logsumexp)(const float *x, int n, int *argmax);
+
+	/* ---- gradients ---- */
+	/* dx[m][k] = sum_n dy[m][n] W[n][k] for k0 <= k < k1, multiples of
+	 * 32 (or k1 = K): one chain of fma over n ascending, from 0, or from
+	 * dx[m][k] with add.  W rounded as in linear; any number of rows of
+	 * W.  dy and dx point at column 0 of row 0. */
+	void (*linear_back)(const nnr__mat *w, int k0, int k1,
+			    const float *dy, size_t ldy, int rows, float *dx,
+			    size_t ldx, bool add, void *scratch);
+	void (*attention_back)(const nnr__attn_back *a, void *scratch);
+	/* With inv = 1 / sqrt(mean(x^2) + eps) as rmsnorm has it, and
+	 * g_i = dy_i w_i, t = sum16 of fma(g_i, x_i), c = t inv^3 / n as
+	 * ((t * inv) * inv) * inv / n:
+	 * dx_i = fma(-c, x_i, g_i * inv), plus dx_i before with add. */
+	void (*rmsnorm_back)(const float *x, const float *w, const float *dy,
+			     int n, float eps, bool add, float *dx);
+	/* With s = 1 / (1 + exp(-g)):  du = dy * (g * s);
+	 * dg = (dy * u) * (s * fma(g, 1 - s, 1)).
+	 * dg, du may be g, u. */
+	void (*swiglu_back)(const float *g, const float *u, const float *dy,
+			    int n, float *dg, float *du);
+	/* y = scale * exp(x - shift); y may be x. */
+	void (*softmax)(const float *x, int n, float shift, float scale,
+			float *y);
+	/* dw[n][k] = chain over rows m ascending of fma(dy[m][n], x[m][k]),
+	 * from dw[n][k]; for n < N, k < K.  The gradient of a learnable
+	 * matrix; N, K any. */
+	void (*outer)(const float *dy, size_t ldy, int n, const float *x,
+		      size_t ldx, int k, int rows, float *dw, size_t ldw);
 } nnr__kernels;
 
 /* Bytes of scratch, 64-byte aligned, a thread needs for any call with
