@@ -3,6 +3,7 @@
  * lower.c: joins a program and a model: tokens of the choices, the constant
  * beginning of every prompt as a compiled prefix, fits.
  */
+#include "program/learn.h"
 #include "step.h"
 
 #include <stdlib.h>
@@ -102,6 +103,11 @@ static int bind_all(nnr_program *p, const nnr__engine_opts *o,
 		if (s->when != NNR__WHEN_TRAIN && s->row->bind)
 			rc = s->row->bind(p, s, err);
 	}
+	for (int i = 0; i < p->ins + p->outs && !rc; i++) {
+		nnr__step *s = step_at(p, i);
+		if (s->row->tensors)
+			rc = s->row->tensors(p, s, err);
+	}
 	rc = rc ? rc : compile_prefix(p, err);
 	for (int i = 0; i < p->outs && !rc; i++) {
 		nnr__step *s = &p->out[i];
@@ -134,6 +140,7 @@ void nnr__program_unbind(nnr_program *p)
 	free(p->choice);
 	p->choice = NULL;
 	p->choices = 0;
+	nnr__tensors_free(p);
 	nnr__engine_free(p->engine);
 	p->engine = NULL;
 	p->model = NULL;

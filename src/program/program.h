@@ -91,6 +91,10 @@ typedef struct nnr__step_row {
 	/* Reads the files it names. */
 	int (*load)(struct nnr_program *p, struct nnr__step *s,
 		    nnr_error *err);
+	/* Declares its tensors for the bound model (learn.h), with their
+	 * initial values.  After bind. */
+	int (*tensors)(struct nnr_program *p, struct nnr__step *s,
+		       nnr_error *err);
 	/* `in`: adds its part of an item's prompt. */
 	int (*render)(struct nnr__render *r, const struct nnr__step *s,
 		      nnr_error *err);
@@ -311,8 +315,12 @@ struct nnr_program {
 	nnr__record *test_in, *test_out;
 	int tests;
 	nnr__arena arena;
+	struct nnr__train_plan *train;	/* of the source, or defaults */
 	/* binding */
 	const nnr_model *model;
+	struct nnr__tensor **tensor;	/* learn.h */
+	int tensors;
+	size_t tensor_cap;
 	nnr__engine *engine;
 	nnr_precision precision;
 	bool no_cache;

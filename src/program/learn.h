@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * learn.h: the tensors of a program, and their gradient through f.
+ *
+ * A tensor belongs to a step and is named "ID" (its only one) or "ID.PART".
+ * Learnable ones have room for a gradient.  Tensors are declared when the
+ * program is bound, in step order, so that equal sources and models give
+ * equal lists; values come from `init`, an artifact or a checkpoint.
+ */
+#ifndef NNR_LEARN_H
+#define NNR_LEARN_H
+
+#include "program/program.h"
+
+struct nnr__src;
+
+#define NNR__DIMS 4
+
+typedef struct nnr__tensor {
+	char *name;
+	const nnr__step *step;
+	int dims;
+	int64_t dim[NNR__DIMS];
+	size_t n;		/* values */
+	float *value;		/* row major, 64-byte aligned */
+	float *grad;		/* the same; NULL: it is not learned */
+	bool set;		/* trained, loaded or fitted; else as `init` */
+} nnr__tensor;
+
+/* Declares a tensor of a step (part NULL: its only one); zeros, to be filled
+ * by the caller.  Stays at its address until the program is unbound. */
+nnr__tensor *nnr__tensor_add(nnr_program *p, nnr__step *s, const char *part,
+			     int dims, const int64_t *dim, bool learn,
+			     nnr_error *err);
+/* The i-th tensor, i < nnr__tensors(p). */
+int nnr__tensors(const nnr_program *p);
+nnr__tensor *nnr__tensor_at(nnr_program *p, int i);
+nnr__tensor *nnr__tensor_find(nnr_program *p, const char *name);
+void nnr__tensors_free(nnr_program *p);		/* part of unbind */
+
+/* Call after values changed: what the engine holds of them is made again.
+ * Also done by bind. */
+int nnr__program_lower(nnr_program *p, nnr_error *err);
+
+/* ---- `train:` ---- */
+/* `train:` of a source, defaults filled in (train_plan.c). */
+typedef struct nnr__train_group {
+	char *match;		/* glob over tensor names: "shift.*" */
+	double lr, weight_decay;	/* NaN: the run's */
+} nnr__train_group;
+
+enum { NNR__OPT_ADAMW, NNR__OPT_SGD };
+enum { NNR__LR_CONSTANT, NNR__LR_COSINE, NNR__LR_LINEAR, NNR__LR_MILESTONES };
+enum { NNR__LOSS_AUTO, NNR__LOSS_CROSS_ENTROPY, NNR__LOSS_NEXT_TOKEN,
+       NNR__LOSS_FOCAL, NNR__LOSS_DISTILL };
+/* One term of the loss; AUTO: what the output type asks for. */
+typedef struct nnr__loss_term {
+	int loss;		/* NNR__LOSS_* */
+	double weight;
+	double gamma;		/* focal; default 2 */
+	bool balance;		/* focal: classes weighted by 1 / count */
+	double temperature;	/* distill; default 1 */
+	char *from;		/* distill: the teacher's source, a file */
+	nnr__place place;
+} nnr__loss_term;
+
+typedef struct nnr__train_plan {
+	int optimizer;		/* NNR__OPT_* */
+	int schedule;		/* NNR__LR_* */
+	double lr, weight_decay, beta1, beta2, eps, momentum;
+	double clip;		/* of the gradient's norm; 0: off */
+	int64_t steps, epochs;	/* one of them 0 */
+	int64_t batch, accumulate, warmup, seed;
+	int64_t every;		/* steps between validations; 0: an epoch */
+	int64_t patience;	/* validations without a better one; 0: off */
+	double milestone[8];	/* parts of the run, ascending */
+	double gamma;		/* factor at a milestone */
+	int milestones;
+	nnr__loss_term *loss;
+	int losses;		/* at least 1 */
+	nnr__train_group *group;
+	int groups;
+} nnr__train_plan;
+
+/* Defaults when the source has no `train:`.  Part of nnr__program_open;
+ * the result is in p->train. */
+int nnr__train_plan_read(struct nnr__src *s, const nnr__ynode *top);
+
+/* ---- training data: prompts of items, tokenised once ---- */
+typedef struct nnr__lesson nnr__lesson;
+/* Renders and tokenises the items of d, which must have targets and outlive
+ * the lesson.  memory: bytes that activations of a pass may take, 0: 512
+ * MiB; it decides how much is computed again and how a batch is cut. */
+int nnr__lesson_new(nnr__lesson **l, nnr_program *p, const nnr__data *d,
+		    size_t memory, nnr_error *err);
+void nnr__lesson_free(nnr__lesson *l);
+int nnr__lesson_items(const nnr__lesson *l);
+/* Tokens of every item that run in each step (its live rows). */
+const int *nnr__lesson_lengths(const nnr__lesson *l);
+/* Mean loss of n items, by number, and its gradient in every tensor's grad,
+ * which is overwritten.  The sum over items goes in the order given. */
+int nnr__lesson_gradient(nnr__lesson *l, const int *item, int n,
+			 double *loss, nnr_error *err);
+
+#endif
