@@ -15,7 +15,7 @@
 #include "program/learn.h"
 
 typedef struct nnr__objective {
-	nnr__tensor *const *tensor;	/* those with grad are learned */
+	nnr__ptensor *const *tensor;	/* those with grad are learned */
 	int tensors;
 	int items;
 	const int *length;	/* tokens of each item; NULL: all alike */

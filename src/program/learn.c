@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void tensor_free(nnr__tensor *t)
+static void tensor_free(nnr__ptensor *t)
 {
 	if (!t)
 		return;
@@ -17,7 +17,7 @@ static void tensor_free(nnr__tensor *t)
 	free(t);
 }
 
-static int tensor_fill(nnr__tensor *t, const nnr__step *s, const char *part,
+static int tensor_fill(nnr__ptensor *t, const nnr__step *s, const char *part,
 		       bool learn, nnr_error *err)
 {
 	nnr__buf name = { 0 };
@@ -35,11 +35,11 @@ static int tensor_fill(nnr__tensor *t, const nnr__step *s, const char *part,
 	return 0;
 }
 
-nnr__tensor *nnr__tensor_add(nnr_program *p, nnr__step *s, const char *part,
+nnr__ptensor *nnr__tensor_add(nnr_program *p, nnr__step *s, const char *part,
 			     int dims, const int64_t *dim, bool learn,
 			     nnr_error *err)
 {
-	nnr__tensor *t = nnr__calloc(1, sizeof(*t));
+	nnr__ptensor *t = nnr__calloc(1, sizeof(*t));
 
 	if (!t || !nnr__grow(&p->tensor, &p->tensor_cap, (size_t)p->tensors,
 			     sizeof(*p->tensor))) {
@@ -67,12 +67,12 @@ int nnr__tensors(const nnr_program *p)
 	return p->tensors;
 }
 
-nnr__tensor *nnr__tensor_at(nnr_program *p, int i)
+nnr__ptensor *nnr__tensor_at(nnr_program *p, int i)
 {
 	return p->tensor[i];
 }
 
-nnr__tensor *nnr__tensor_find(nnr_program *p, const char *name)
+nnr__ptensor *nnr__tensor_find(nnr_program *p, const char *name)
 {
 	for (int i = 0; i < p->tensors; i++)
 		if (strcmp(p->tensor[i]->name, name) == 0)

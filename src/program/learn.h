@@ -16,7 +16,7 @@ struct nnr__src;
 
 #define NNR__DIMS 4
 
-typedef struct nnr__tensor {
+typedef struct nnr__ptensor {
 	char *name;
 	const nnr__step *step;
 	int dims;
@@ -25,17 +25,17 @@ typedef struct nnr__tensor {
 	float *value;		/* row major, 64-byte aligned */
 	float *grad;		/* the same; NULL: it is not learned */
 	bool set;		/* trained, loaded or fitted; else as `init` */
-} nnr__tensor;
+} nnr__ptensor;
 
 /* Declares a tensor of a step (part NULL: its only one); zeros, to be filled
  * by the caller.  Stays at its address until the program is unbound. */
-nnr__tensor *nnr__tensor_add(nnr_program *p, nnr__step *s, const char *part,
+nnr__ptensor *nnr__tensor_add(nnr_program *p, nnr__step *s, const char *part,
 			     int dims, const int64_t *dim, bool learn,
 			     nnr_error *err);
 /* The i-th tensor, i < nnr__tensors(p). */
 int nnr__tensors(const nnr_program *p);
-nnr__tensor *nnr__tensor_at(nnr_program *p, int i);
-nnr__tensor *nnr__tensor_find(nnr_program *p, const char *name);
+nnr__ptensor *nnr__tensor_at(nnr_program *p, int i);
+nnr__ptensor *nnr__tensor_find(nnr_program *p, const char *name);
 void nnr__tensors_free(nnr_program *p);		/* part of unbind */
 
 /* Call after values changed: what the engine holds of them is made again.

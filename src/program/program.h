@@ -318,7 +318,7 @@ struct nnr_program {
 	struct nnr__train_plan *train;	/* of the source, or defaults */
 	/* binding */
 	const nnr_model *model;
-	struct nnr__tensor **tensor;	/* learn.h */
+	struct nnr__ptensor **tensor;	/* learn.h */
 	int tensors;
 	size_t tensor_cap;
 	nnr__engine *engine;
