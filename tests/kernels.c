@@ -581,15 +581,22 @@ static bool job_same(const nnr__kernels *k, const job *j)
 {
 	nnr__attn a = j->a;
 	float *want = room(j->size * 4), *got = room(j->size * 4);
+	float lse[2][40 * 7];
+	size_t lses = (size_t)(a.rows * (a.heads + 2));
 	bool ok;
 
 	memset(want, 0, j->size * 4);
 	memset(got, 0, j->size * 4);
+	memset(lse, 0, sizeof lse);
+	a.ldlse = (size_t)(a.heads + 2);
 	a.o = want;
+	a.lse = lse[0];
 	ref->attention(&a, scratch);
 	a.o = got;
+	a.lse = lse[1];
 	k->attention(&a, scratch);
-	ok = same(want, got, j->size);
+	ok = same(want, got, j->size) && same(lse[0], lse[1], lses);
+	a.lse = NULL;
 	memset(got, 0, j->size * 4);
 	for (int r = 0; r < j->a.rows; r += a.rows) {
 		a.rows = between(1, j->a.rows - r);

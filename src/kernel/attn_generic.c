@@ -21,9 +21,9 @@ static float scores(const float *q, const float *kt, int dim, int n,
 	return m;
 }
 
-/* One query over `keys` keys.  Keys beyond it do not exist: nothing of them
- * is used, and they add +0 to the lanes of the sum. */
-static void query(const nnr__attn *a, const float *q, float *o, int keys)
+/* One query over `keys` keys; returns m + log l.  Keys beyond it do not
+ * exist: nothing of them is used, and they add +0 to the lanes of the sum. */
+static float query(const nnr__attn *a, const float *q, float *o, int keys)
 {
 	float m = -INFINITY, l = 0;
 
@@ -52,14 +52,19 @@ static void query(const nnr__attn *a, const float *q, float *o, int keys)
 	float inv = 1.0f / l;
 	for (int d = 0; d < a->dim; d++)
 		o[d] *= inv;
+	return m + nnr__log(l);
 }
 
 void nnr__attention_generic(const nnr__attn *a, void *scratch)
 {
 	(void)scratch;
 	for (int r = 0; r < a->rows; r++)
-		for (int h = 0; h < a->heads; h++)
-			query(a, a->q + (size_t)r * a->ldq + h * a->dim,
-			      a->o + (size_t)r * a->ldo + h * a->dim,
-			      a->pos0 + r + 1);
+		for (int h = 0; h < a->heads; h++) {
+			float lse = query(
+				a, a->q + (size_t)r * a->ldq + h * a->dim,
+				a->o + (size_t)r * a->ldo + h * a->dim,
+				a->pos0 + r + 1);
+			if (a->lse)
+				a->lse[(size_t)r * a->ldlse + h] = lse;
+		}
 }

@@ -195,9 +195,13 @@ static void run_block(const nnr__attn *a, int i0, int i1)
 				 i1 - i < QT ? i1 : i + QT,
 				 m + i - i0, l + i - i0);
 	for (int i = i0; i < i1; i++) {
-		float *o = a->o + (size_t)(i / a->heads) * a->ldo +
-			i % a->heads * a->dim;
+		size_t r = (size_t)(i / a->heads);
+		int h = i % a->heads;
+		float *o = a->o + r * a->ldo + h * a->dim;
 		v16 inv = v16_set(1.0f / l[i - i0]);
+		if (a->lse)
+			a->lse[r * a->ldlse + h] = m[i - i0] +
+				nnr__log(l[i - i0]);
 		for (int d = 0; d < a->dim; d += 16)
 			v16_store(o + d, v16_mul(v16_load(o + d), inv));
 	}

@@ -19,6 +19,11 @@
 	.rmsnorm = nnr__rmsnorm_##isa, .rope = nnr__rope_##isa, \
 	.swiglu = nnr__swiglu_##isa, .attention = nnr__attention_##isa, \
 	.logsumexp = nnr__logsumexp_##isa, \
+	.linear_back = nnr__linear_back_generic, \
+	.attention_back = nnr__attention_back_generic, \
+	.rmsnorm_back = nnr__rmsnorm_back_generic, \
+	.swiglu_back = nnr__swiglu_back_generic, \
+	.softmax = nnr__softmax_generic, .outer = nnr__outer_generic, \
 }
 
 static const nnr__kernels tables[] = {	/* best last */

@@ -48,7 +48,24 @@
 	void nnr__swiglu_##isa(const float *g, const float *u, int n, \
 			       float *y); \
 	void nnr__attention_##isa(const nnr__attn *a, void *scratch); \
-	float nnr__logsumexp_##isa(const float *x, int n, int *argmax);
+	float nnr__logsumexp_##isa(const float *x, int n, int *argmax); \
+	void nnr__linear_back_##isa(const nnr__mat *w, int k0, int k1, \
+				    const float *dy, size_t ldy, int rows, \
+				    float *dx, size_t ldx, bool add, \
+				    void *scratch); \
+	void nnr__attention_back_##isa(const nnr__attn_back *a, \
+				       void *scratch); \
+	void nnr__rmsnorm_back_##isa(const float *x, const float *w, \
+				     const float *dy, int n, float eps, \
+				     bool add, float *dx); \
+	void nnr__swiglu_back_##isa(const float *g, const float *u, \
+				    const float *dy, int n, float *dg, \
+				    float *du); \
+	void nnr__softmax_##isa(const float *x, int n, float shift, \
+				float scale, float *y); \
+	void nnr__outer_##isa(const float *dy, size_t ldy, int n, \
+			      const float *x, size_t ldx, int k, int rows, \
+			      float *dw, size_t ldw);
 
 /* Bytes of fp32 panel that stay in a core's L2. */
 #define NNR__PANEL_MAX ((size_t)384 << 10)
