@@ -316,6 +316,15 @@ struct nnr_program {
 	int tests;
 	nnr__arena arena;
 	struct nnr__train_plan *train;	/* of the source, or defaults */
+	/* what an artifact holds of it (artifact.h) */
+	char *source;			/* with the overrides resolved */
+	size_t source_len;
+	struct nnr__embedded *file;	/* the files it reads */
+	int files;
+	size_t file_cap;
+	struct nnr__artifact *artifact;	/* it was opened from; or NULL */
+	bool rebind;			/* bind to another backbone */
+	bool untrained;			/* answer with tensors as by init */
 	/* binding */
 	const nnr_model *model;
 	struct nnr__ptensor **tensor;	/* learn.h */
