@@ -3,7 +3,7 @@
  * Speed of the kernels beside what the machine can do.
  *   cc -O3 -std=c11 -D_POSIX_C_SOURCE=200809L -Isrc bench/kernels.c \
  *      build/release/libnnr.a -lm -lpthread -o kernels
- *   kernels [-c CPU] [-t THREADS] [peak|linear|i8|decode|attention|vec] ...
+ *   kernels [-c CPU] [-t THREADS] [peak|linear|i8|decode|attention|vec|back] ...
  * GFLOP/s counts 2 rows K N; at one row GB/s of weight bytes is shown too.
  * Weights rotate through 96 MB, so they come from memory as in a model.
  * The machine is shared: a time is the CPU time of the slower thread, and
@@ -145,10 +145,10 @@ static void setup(void)
 		pool[i] = (uint8_t)(s >> 40);
 		pool[i + 1] = (uint8_t)(0x20 | (s >> 50 & 0x8f));
 	}
-	x = room(n * 4);
+	x = room(2 * n * 4);	/* 1024 rows, for gradients */
 	y = room((size_t)MAX_ROWS * MAX_N * 4);
 	memset(y, 0, (size_t)MAX_ROWS * MAX_N * 4);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < 2 * n; i++)
 		x[i] = (float)(int)(i * 2654435761u % 2001) / 1000 - 1;
 	codes = (nnr__codes){ room(n), room(n), room(b), room(b), room(b),
 			      room(b), room(b), 0 };
@@ -233,9 +233,11 @@ static void bench_peak(void)
 
 typedef struct {
 	nnr__mat w;
-	int rows, terms;
+	int rows, terms;	/* terms 0: fp32, BACK: its gradient */
 	size_t at;		/* where in the pool the next weights lie */
 } product;
+
+#define BACK (-1)
 
 static void next_weights(product *p)
 {
@@ -252,8 +254,15 @@ static void product_part(void *ctx, int id)
 	int n0 = groups * id / threads * 16;
 	int n1 = groups * (id + 1) / threads * 16;
 	size_t cols = (size_t)p->w.cols, ldy = (size_t)p->w.rows;
+	int k0 = p->w.cols / 32 * id / threads * 32;
+	int k1 = p->w.cols / 32 * (id + 1) / threads * 32;
+	bool wide = ldy > 1536;		/* more than x has a row */
 
-	if (p->terms)
+	if (p->terms == BACK)
+		k->linear_back(&p->w, k0, k1, wide ? y : x, ldy, p->rows,
+			       wide ? y + (size_t)p->rows * ldy : y, cols,
+			       false, scratch[id]);
+	else if (p->terms)
 		k->linear_i8(&p->w, n0, n1, &codes, 0, p->rows, p->terms, y,
 			     ldy, false, scratch[id]);
 	else
@@ -448,6 +457,133 @@ static void bench_vec(void)
 	}
 }
 
+/* ---- gradients ---- */
+
+static void bench_linear_back(void)
+{
+	static const struct { nnr__dtype type; int cols, n; } shape[] = {
+		{ NNR__Q4_1, 1536, 576 }, { NNR__Q4_1, 576, 1536 },
+		{ NNR__Q4_1, 576, 576 }, { NNR__Q4_1, 576, 192 },
+		{ NNR__Q8_0, 576, 49152 },
+	};
+	static const int rows[] = { 1, 8, 20, 32, 64, 128, 512, 1024 };
+
+	printf("\nlinear_back, GFLOP/s (linear)\n%-5s %5s %6s", "type", "K",
+	       "N");
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		printf(" %11d", rows[i]);
+	for (size_t s = 0; s < sizeof shape / sizeof shape[0]; s++) {
+		int cols = shape[s].cols, n = shape[s].n;
+		printf("\n%-5s %5d %6d", nnr__dtypes[shape[s].type].name,
+		       cols, n);
+		for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+			if (n > 1536 && rows[i] > 128)
+				continue;
+			product p = product_of(shape[s].type, cols, n, BACK,
+					       rows[i]);
+			product q = p;
+			double flop = 2e-9 * rows[i] * cols * n, t[2];
+			q.terms = 0;
+			t[0] = t[1] = 1e9;
+			for (int rep = 0; rep < 4; rep++) {
+				double b = product_time(&p, 0.02);
+				double f = product_time(&q, 0.02);
+				t[0] = b < t[0] ? b : t[0];
+				t[1] = f < t[1] ? f : t[1];
+			}
+			printf(" %5.0f (%3.0f)", flop / t[0], flop / t[1]);
+			fflush(stdout);
+		}
+	}
+	printf("\n");
+}
+
+static void attention_back_job(void *ctx, int id)
+{
+	if (id == 0)
+		k->attention_back(ctx, scratch[0]);
+}
+
+static void bench_attention_back(void)
+{
+	static const int cases[][3] = {	/* rows, pos0, dim */
+		{ 148, 0, 64 }, { 148, 20, 64 }, { 512, 0, 64 },
+		{ 20, 128, 64 }, { 148, 0, 16 }, { 148, 0, 128 },
+	};
+	const float *kt[32], *v[32];
+	float *out = y + 2000000;
+
+	printf("\nattention_back, 3 heads on one key/value head, beside "
+	       "attention\n%6s %6s %6s %10s %10s %10s\n", "rows", "pos0",
+	       "dim", "us", "GFLOP/s", "forward");
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		int rows = cases[i][0], pos0 = cases[i][1], dim = cases[i][2];
+		size_t ld = (size_t)dim * 3;
+		for (int j = 0; j < 32; j++) {
+			kt[j] = x + 2 * 64 * dim * j;
+			v[j] = kt[j] + 64 * dim;
+		}
+		nnr__attn a = {
+			.q = x + 300000, .o = y, .lse = y + 1000000,
+			.ldq = ld, .ldo = ld, .ldlse = 3, .rows = rows,
+			.heads = 3, .dim = dim, .pos0 = pos0, .scale = 0.125f,
+			.kt = kt, .v = v,
+		};
+		nnr__attn_back b = {
+			.q = a.q, .o = y, .dout = x + 400000, .lse = a.lse,
+			.dq = out, .ldq = ld, .ldo = ld, .lddout = ld,
+			.ldlse = 3, .lddq = ld, .rows = rows, .heads = 3,
+			.dim = dim, .pos0 = pos0, .from = pos0,
+			.scale = 0.125f, .kt = kt, .v = v,
+			.dk = out + 1000000, .dv = out + 2000000,
+		};
+		double flop = 4e-9 * dim * 3 * rows * (pos0 + (rows + 1) / 2);
+		double f = best_of(attention_job, &a, 0.05) / ATTN_REPEAT;
+		double t = best_of(attention_back_job, &b, 0.1);
+		printf("%6d %6d %6d %10.1f %10.1f %10.1f\n", rows, pos0, dim,
+		       t * 1e6, 2.5 * flop / t, flop / f);
+	}
+}
+
+enum { RMSNORM_BACK, SWIGLU_BACK, SOFTMAX, OUTER, ROW_BACKS };
+
+static void row_back_job(void *ctx, int id)
+{
+	float *dw = y + 100000;
+
+	for (int i = 0; id == 0 && i < VEC_REPEAT; i++)
+		switch (*(int *)ctx) {
+		case RMSNORM_BACK:
+			k->rmsnorm_back(x, x + 2048, x + 4096, 576, 1e-5f,
+					true, y);
+			break;
+		case SWIGLU_BACK:
+			k->swiglu_back(x, x + 2048, x + 4096, 1536, y,
+				       y + 2048);
+			break;
+		case SOFTMAX: k->softmax(x, 49152, 1, 1, y); break;
+		case OUTER:
+			k->outer(x, 100, 100, x, 100, 100, 100, dw, 100);
+			break;
+		}
+}
+
+static void bench_row_back(void)
+{
+	static const struct { const char *name; double n; } v[ROW_BACKS] = {
+		{ "rmsnorm_back 576", 576 }, { "swiglu_back 1536", 1536 },
+		{ "softmax 49152", 49152 }, { "outer 100^3 (FMAs)", 1e6 },
+	};
+
+	printf("\nrow-wise, one thread\n");
+	memset(y, 0, 4096);
+	for (int i = 0; i < ROW_BACKS; i++) {
+		double t = best_of(row_back_job, &i, 0.03) / VEC_REPEAT;
+		printf("%-18s %8.2f us %6.2f values/ns\n", v[i].name, t * 1e6,
+		       v[i].n / t / 1e9);
+	}
+}
+
 static bool wanted(int argc, char **argv, int from, const char *name)
 {
 	for (int i = from; i < argc; i++)
@@ -488,6 +624,11 @@ int main(int argc, char **argv)
 		bench_attention();
 	if (wanted(argc, argv, i, "vec"))
 		bench_vec();
+	if (wanted(argc, argv, i, "back")) {
+		bench_linear_back();
+		bench_attention_back();
+		bench_row_back();
+	}
 	team_stop();
 	return 0;
 }

@@ -19,7 +19,7 @@
 	.rmsnorm = nnr__rmsnorm_##isa, .rope = nnr__rope_##isa, \
 	.swiglu = nnr__swiglu_##isa, .attention = nnr__attention_##isa, \
 	.logsumexp = nnr__logsumexp_##isa, \
-	.linear_back = nnr__linear_back_generic, \
+	.linear_back = nnr__linear_back_##isa, \
 	.attention_back = nnr__attention_back_generic, \
 	.rmsnorm_back = nnr__rmsnorm_back_generic, \
 	.swiglu_back = nnr__swiglu_back_generic, \

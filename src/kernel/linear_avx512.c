@@ -6,8 +6,9 @@
 
 #define ISA(name) nnr__##name##_avx512
 #define TILE 12		/* rows of x, by 2 groups */
-#define TILE_LOW 4	/* the lowest tile that occurs */
-#define TILE_LIST(X) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
+#define TILE_LIST(X) X(1) X(2) X(3) X(4) X(5) X(6) \
+	X(7) X(8) X(9) X(10) X(11) X(12)
 #define GROUPS 6	/* in a panel */
 #define WIDE 6		/* at a time for few rows */
 #include "linear_tmpl.h"
+#include "linear_back_tmpl.h"

@@ -196,6 +196,10 @@ INLINE void tile(int rows, int groups, const job *t)
 
 	UNROLL for (int i = 0; i < rows * groups; i++)
 		c[i] = MM(setzero_ps)();
+	if (t->how == PUT_ON)
+		UNROLL for (int i = 0; i < rows * groups; i++)
+			c[i] = MM(loadu_ps)(t->y + (size_t)(i / groups) *
+					    t->ldy + LANES * (i % groups));
 	chains(rows, groups, t, t->x, t->cols, c);
 	UNROLL for (int r = 0; r < rows; r++)
 		UNROLL for (int g = 0; g < groups; g++)
@@ -229,7 +233,7 @@ static void panel_tiles(job t, int rows, int groups)
 		for (int g = 0; g < groups; g += 2) {
 			t.panel = panel + (size_t)g * t.stride;
 			t.y = y + LANES * g;
-			tile_fns[high - TILE_LOW][groups - g > 1](&t);
+			tile_fns[high - 1][groups - g > 1](&t);
 		}
 		t.x += (size_t)high * t.ldx;
 		y += (size_t)high * t.ldy;

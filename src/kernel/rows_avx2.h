@@ -35,6 +35,26 @@ INLINE vf half_of(vi v)
 	return _mm256_cvtph_ps(_mm256_castsi256_si128(v));
 }
 
+INLINE vi of_u8(const uint8_t *p)
+{
+	return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p));
+}
+
+INLINE vi of_i8(const uint8_t *p)
+{
+	return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p));
+}
+
+INLINE vi of_u16(const uint8_t *p)
+{
+	return _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p));
+}
+
+INLINE vf of_half(const uint8_t *p)
+{
+	return _mm256_cvtph_ps(_mm_loadu_si128((const void *)p));
+}
+
 INLINE vi shuffle(vi a, __m128i table)
 {
 	return _mm256_shuffle_epi8(a, _mm256_broadcastsi128_si256(table));

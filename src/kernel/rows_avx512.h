@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Vectors whose lane is a row of W, 16 of them: AVX-512.  rows_avx2.h is the
- * same with 8; rows_tmpl.h, linear_tmpl.h and i8_tmpl.h are written in these
- * terms.
+ * same with 8; rows_tmpl.h, linear_tmpl.h, linear_back_tmpl.h and i8_tmpl.h are
+ * written in these terms.
  */
 #ifndef NNR_KERNEL_ROWS_H
 #define NNR_KERNEL_ROWS_H
@@ -39,6 +39,28 @@ INLINE vi fourth_rows(const uint8_t *p, size_t rb)
 INLINE vf half_of(vi v)
 {
 	return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v));
+}
+
+/* LANES bytes or halves as dwords. */
+INLINE vi of_u8(const uint8_t *p)
+{
+	return _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p));
+}
+
+INLINE vi of_i8(const uint8_t *p)
+{
+	return _mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p));
+}
+
+INLINE vi of_u16(const uint8_t *p)
+{
+	return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p));
+}
+
+/* LANES binary16. */
+INLINE vf of_half(const uint8_t *p)
+{
+	return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
 }
 
 /* High half of a, low half of b: the dword two bytes after a's start. */

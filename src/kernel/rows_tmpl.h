@@ -105,7 +105,10 @@ INLINE void read_ahead(nnr__dtype type, const uint8_t *p, const uint8_t *next,
 
 /* Results that no cache would hold until they are read go past it. */
 #define STREAM_BYTES ((size_t)16 << 20)
-enum put { PUT, PUT_ADD, PUT_STREAM };
+enum put {
+	PUT, PUT_ADD, PUT_STREAM,
+	PUT_ON		/* the chain began at what y holds (linear_back) */
+};
 
 static enum put put_how(const float *y, size_t ldy, int rows, bool add)
 {
