@@ -50,10 +50,12 @@ def json_lines(text):
     return [json.loads(line) for line in text.split("\n") if line]
 
 
-def _key(args, name, inputs):
+def cache_path(args, name, inputs):
     if not hasattr(args, "model_hash"):
         args.model_hash = sha256(args.model)
+    # What answers depend on: the packages up to the first empty line.
     requirements = (REPO / "bench" / "peers" / "requirements.txt").read_text()
+    requirements = requirements.split("\n\n")[0].rstrip("\n") + "\n"
     text = json.dumps([FORMAT, args.model_hash, requirements, inputs])
     CACHE.mkdir(parents=True, exist_ok=True)
     return CACHE / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
@@ -61,7 +63,7 @@ def _key(args, name, inputs):
 
 def cached(args, name, inputs, make):
     """make()'s value, kept as JSON under the inputs it depends on."""
-    path = _key(args, name, inputs).with_suffix(".json")
+    path = cache_path(args, name, inputs).with_suffix(".json")
     if not path.exists():
         value = make()
         part = path.with_suffix(".part")
@@ -71,7 +73,7 @@ def cached(args, name, inputs, make):
 
 
 def cached_array(args, name, inputs, make):
-    path = _key(args, name, inputs).with_suffix(".npy")
+    path = cache_path(args, name, inputs).with_suffix(".npy")
     if not path.exists():
         part = path.with_suffix(".part.npy")
         np.save(part, make())
