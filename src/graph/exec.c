@@ -45,8 +45,10 @@ static void carve(nnr__exec *e, nnr__bump *b)
 	e->cs = nnr__bump_take(b, rows * (size_t)e->rope_dim * sizeof(float));
 	e->jobs[0].job = nnr__bump_take(b, jobs);
 	e->jobs[1].job = nnr__bump_take(b, jobs);
-	e->next_job = nnr__bump_take(b, (size_t)(e->g->layers + 1) *
+	e->next_job = nnr__bump_take(b, (size_t)e->plan.steps *
 				     sizeof(*e->next_job));
+	if (e->g->seed)
+		nnr__train_carve(e, b);
 	nnr__codes_carve(b, &e->head_codes, NNR__HEAD_ROWS, features);
 }
 
@@ -77,6 +79,7 @@ static int set_up(nnr__exec *e, int context, nnr_error *err)
 	if (rc)
 		return rc;
 	e->max_pages = (context + NNR__PAGE - 1) / NNR__PAGE + 1;
+	e->train.max_positions = context;
 	e->scratch_each = (nnr__kernel_scratch(e->plan.max_cols) + 127) /
 			  64 * 64;
 	carve(e, &b);
@@ -117,6 +120,7 @@ void nnr__exec_free(nnr__exec *e)
 {
 	if (!e)
 		return;
+	nnr__train_release(e);
 	nnr__plan_release(&e->plan);
 	nnr__tail_release(&e->head_tail);
 	nnr__aligned_free(e->arena);
@@ -150,6 +154,8 @@ static int check_chunk(const nnr__exec *e, const nnr__chunk *c,
 	for (int i = 0; i < c->runs; i++) {
 		const nnr__run *r = &c->run[i];
 
+		if (c->claimed)
+			continue;
 		if ((r->seq->len + r->n - 1) / NNR__PAGE >= e->max_pages)
 			return nnr__fail(err, NNR_E_INPUT, "%d tokens exceed "
 					 "the context of the model",
@@ -201,14 +207,18 @@ static void lay_out(nnr__exec *e, const nnr__chunk *c)
 	e->chunk = c;
 	e->rows[NNR__ROWS] = c->rows;
 	e->rows[NNR__WANTED] = c->wants;
-	for (int i = 0; i < c->runs; i++)
+	for (int i = 0; i < c->runs; i++) {
+		nnr__seq *q = c->run[i].seq;
+		int pos0 = q->len - (c->claimed ? c->run[i].n : 0);
+
 		for (int j = 0; j < c->run[i].n; j++, r++) {
-			e->seq[r] = c->run[i].seq;
-			e->pos[r] = c->run[i].seq->len + j;
+			e->seq[r] = q;
+			e->pos[r] = pos0 + j;
 		}
+	}
 	make_jobs(e, NNR__ROWS);
 	make_jobs(e, NNR__WANTED);
-	for (int i = 0; i <= e->g->layers; i++)
+	for (int i = 0; i < e->plan.steps; i++)
 		atomic_init(&e->next_job[i], 0);
 }
 
@@ -224,7 +234,7 @@ static int stretch(const nnr__exec *e, int i, bool by_rows)
 {
 	nnr__extent x = e->plan.step[i].extent;
 
-	for (i++; i < e->plan.steps; i++) {
+	for (i++; i < e->end; i++) {
 		const nnr__step_of *s = &e->plan.step[i];
 
 		if (split_rows(e, s) != by_rows || (by_rows &&
@@ -261,15 +271,20 @@ static void rope_rows(nnr__exec *e, int id)
 	for (int r = r0; e->rope_inv && r < r1; r++)
 		nnr__rope_row(e->cs + (size_t)r * (size_t)e->rope_dim,
 			      e->rope_inv, e->rope_dim, e->pos[r]);
+	if (!e->g->seed)
+		return;
+	for (int i = r0 * e->rope_dim; i < r1 * e->rope_dim; i++)
+		e->train.cs[i] = i % 2 ? -e->cs[i] : e->cs[i];
 }
 
 static void walk(void *ctx, int id)
 {
 	nnr__exec *e = ctx;
-	int i = 0;
+	int i = e->first;
 
-	rope_rows(e, id);
-	while (i < e->plan.steps) {
+	if (!i)
+		rope_rows(e, id);
+	while (i < e->end) {
 		bool by_rows = split_rows(e, &e->plan.step[i]);
 		int end = stretch(e, i, by_rows);
 
@@ -279,9 +294,19 @@ static void walk(void *ctx, int id)
 			for (int s = i; s < end; s++)
 				nnr__step_cols(e, &e->plan.step[s], id);
 		i = end;
-		if (i < e->plan.steps)
+		if (i < e->end)
 			nnr__pool_barrier(e->pool, id);
 	}
+}
+
+static int run_steps(nnr__exec *e, int first, int end, nnr_error *err)
+{
+	if (nnr__interrupted())
+		return nnr__fail(err, NNR_E_INTERRUPTED, "interrupted");
+	e->first = first;
+	e->end = end;
+	nnr__pool_run(e->pool, walk, e);
+	return 0;
 }
 
 int nnr__exec_run(nnr__exec *e, const nnr__chunk *c, const float **features,
@@ -292,14 +317,42 @@ int nnr__exec_run(nnr__exec *e, const nnr__chunk *c, const float **features,
 
 	if (rc)
 		return rc;
-	if (nnr__interrupted())
-		return nnr__fail(err, NNR_E_INTERRUPTED, "interrupted");
 	lay_out(e, c);
-	nnr__pool_run(e->pool, walk, e);
-	for (int i = 0; i < c->runs; i++)
+	rc = run_steps(e, 0, e->plan.steps, err);
+	for (int i = 0; i < c->runs && !rc; i++)
 		c->run[i].seq->len += c->run[i].n;
 	*features = e->plan.slot[last].rows;
-	return 0;
+	return rc;
+}
+
+int nnr__exec_forward(nnr__exec *e, const nnr__chunk *c,
+		      const float **features, nnr_error *err)
+{
+	int rc = check_chunk(e, c, err);
+
+	if (rc)
+		return rc;
+	lay_out(e, c);
+	rc = nnr__train_lay_out(e, c, err);
+	*features = nnr__slot_of(e, e->g->seed - 1)->rows;
+	return rc ? rc : run_steps(e, 0, e->plan.forward_steps, err);
+}
+
+float *nnr__exec_seed(nnr__exec *e)
+{
+	return nnr__slot_of(e, e->g->seed)->rows;
+}
+
+int nnr__exec_backward(nnr__exec *e, const nnr__site_grads *grads,
+		       nnr_error *err)
+{
+	int rc;
+
+	e->train.grads = grads;
+	rc = run_steps(e, e->plan.forward_steps, e->plan.steps, err);
+	if (!rc)
+		nnr__train_embed(e);
+	return rc;
 }
 
 /* ---- head ---- */
@@ -414,4 +467,35 @@ int nnr__exec_logz(nnr__exec *e, const float *features, int rows,
 					.out = e->logits,
 					.ldo = (size_t)head->rows,
 					.z = z }, err);
+}
+
+typedef struct head_back {
+	nnr__exec *e;
+	const float *dlogits;
+	size_t ld;
+	int rows;
+	const nnr__mat *head;
+	float *dx;
+	bool add;
+} head_back;
+
+static void head_back_part(void *ctx, int id)
+{
+	const head_back *j = ctx;
+	nnr__exec *e = j->e;
+	int c0, c1;
+
+	nnr__col_part(j->head->cols, id, e->threads, &c0, &c1);
+	if (c0 < c1)
+		e->k->linear_back(j->head, c0, c1, j->dlogits, j->ld, j->rows,
+				  j->dx, (size_t)j->head->cols, j->add,
+				  e->scratch + (size_t)id * e->scratch_each);
+}
+
+void nnr__exec_head_back(nnr__exec *e, const float *dlogits, size_t ld,
+			 int rows, const nnr__mat *head, float *dx, bool add)
+{
+	head_back j = { e, dlogits, ld, rows, head, dx, add };
+
+	nnr__pool_run(e->pool, head_back_part, &j);
 }

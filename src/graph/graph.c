@@ -179,8 +179,24 @@ void nnr__site(nnr__graph *g, nnr__id x, const char *name)
 		g->node[x].site = name;
 }
 
+/* Sites "block.N.out" are what block N + 1 starts from. */
+static void find_entries(nnr__graph *g)
+{
+	int block = 0;
+
+	for (int i = 1; i < g->nodes; i++) {
+		const char *site = g->node[i].site;
+		size_t n = site ? strlen(site) : 0;
+
+		if (n > 4 && !strncmp(site, "block.", 6) &&
+		    !strcmp(site + n - 4, ".out"))
+			g->node[i].entry = ++block;
+	}
+}
+
 int nnr__graph_finish(nnr__graph *g, nnr_error *err)
 {
+	find_entries(g);
 	if (!g->bad && g->nodes < 2)
 		broken(g, NNR__OP_NONE, "no nodes", 0, 1);
 	if (!g->bad && g->node[g->nodes - 1].extent != NNR__WANTED)

@@ -25,18 +25,23 @@ typedef enum {
 
 typedef enum { NNR__ROWS, NNR__WANTED } nnr__extent;
 
+#define NNR__SRCS 5
+
 typedef struct nnr__node {
 	nnr__op op;
 	nnr__extent extent;
 	int cols;		/* shape: (extent, cols) */
-	nnr__id src[3];
+	nnr__id src[NNR__SRCS];
 	/* attributes; which ones count is the op's business */
 	const nnr__mat *mat;	/* EMBED, LINEAR */
 	const float *vec;	/* RMSNORM: weight; ROPE: inverse freqs */
 	float eps;
 	int heads, kv_heads, dim, layer;
 	bool tender;		/* LINEAR: keeps two-term codes in `fast` */
+	bool inverse;		/* ROPE: turns back */
+	bool stored;		/* ATTENTION: k, v are in the pages already */
 	const char *site;	/* name of the place, or NULL */
+	int entry;		/* > 0: what block `entry` starts from */
 } nnr__node;
 
 typedef struct nnr__graph {
@@ -44,6 +49,8 @@ typedef struct nnr__graph {
 	int nodes;
 	size_t cap;
 	int layers, kv_heads, dim;
+	/* with gradients: nodes before `seed` are the forward pass */
+	nnr__id seed, embed_grad;
 	bool bad;		/* first error is kept in err */
 	nnr_error err;
 } nnr__graph;
@@ -65,6 +72,20 @@ nnr__id nnr__swiglu(nnr__graph *g, nnr__id gate, nnr__id up);
 nnr__id nnr__wanted(nnr__graph *g, nnr__id x);
 void nnr__site(nnr__graph *g, nnr__id x, const char *name);
 int nnr__graph_finish(nnr__graph *g, nnr_error *err);
+
+/* ---- gradients (grad.c) ---- */
+/* Where learnable data enters f; nothing upstream of it gets a gradient. */
+typedef struct nnr__learns {
+	bool embed;		/* rows at the embedding */
+	bool deep;		/* rows at the input of later blocks */
+	bool kv;		/* key/value rows before the text */
+	/* Blocks, counted from the last, whose activations are kept; those
+	 * of the others are computed again when their turn comes. */
+	int kept;
+} nnr__learns;
+/* A copy of g, same numbers, with the nodes of the gradient appended. */
+int nnr__graph_grad(nnr__graph **out, const nnr__graph *g,
+		    const nnr__learns *learns, nnr_error *err);
 
 /* ---- the store: key/value rows of sequences, in pages of 64 positions ----
  * A page holds every layer: [layer][kv head]{ kt[dim][64], v[64][dim] }.
@@ -90,11 +111,38 @@ int nnr__seq_map(nnr__store *s, nnr__seq **q, const char *path,
 		 const char *key, nnr_error *err);
 
 /* ---- running ---- */
+/* What a program puts at sites of f.  Row -1 - t of `soft` stands where a
+ * token t is negative. */
+typedef struct nnr__sites {
+	const float *soft;	/* [softs][hidden] at `embed` */
+	int softs;
+	/* Rows that replace those of tokens -1 - j, deep_from <= j <
+	 * deep_from + deeps, at the input of every block but the first:
+	 * [layers - 1][deeps][hidden]. */
+	const float *deep;
+	int deep_from, deeps;
+	/* Added to the embedding of tokens >= 0 at positions shift_from on:
+	 * [shifts][hidden]. */
+	const float *shift;
+	int shift_from, shifts;
+} nnr__sites;
+
+/* Their gradients: sums over rows, ascending; NULL: not wanted. */
+typedef struct nnr__site_grads {
+	float *soft, *deep, *shift;	/* as nnr__sites */
+	/* [layers][2][kvs][kv_heads * dim]: of the key/value rows at
+	 * positions 0 .. kvs - 1 */
+	float *kv;
+	int kvs;
+} nnr__site_grads;
+
 /* A run of rows: n consecutive positions of one sequence, from its length
- * on; after the chunk the sequence is n longer. */
+ * on; after the chunk the sequence is n longer.  For gradients see below. */
 typedef struct nnr__run {
 	nnr__seq *seq;
 	int n;
+	int parent;		/* run + 1 whose rows come before, 0: none */
+	int from;		/* first position that gets a gradient */
 } nnr__run;
 
 typedef struct nnr__chunk {
@@ -103,6 +151,8 @@ typedef struct nnr__chunk {
 	int runs, rows;
 	const int32_t *want;	/* ascending row numbers */
 	int wants;
+	const nnr__sites *sites;	/* NULL: none */
+	bool claimed;		/* the sequences hold their rows already */
 } nnr__chunk;
 
 typedef struct nnr__exec nnr__exec;
@@ -117,6 +167,29 @@ int nnr__exec_max_rows(const nnr__exec *e);
 /* Runs a chunk; features (wants x hidden) stay valid until the next one. */
 int nnr__exec_run(nnr__exec *e, const nnr__chunk *c, const float **features,
 		  nnr_error *err);
+/* ---- with gradients: e runs a graph of nnr__graph_grad ----
+ * A run's rows may follow those of a parent run in the same chunk: the
+ * caller claims the parent's rows, forks, and claims the child's; positions
+ * follow from the sequences.  Rows of the parent are run once; children add
+ * to their gradient in order of runs. */
+/* Room for n rows that a claimed chunk fills; false: no memory. */
+bool nnr__seq_claim(nnr__seq *q, int n);
+/* Appends n positions: kv [layers][2][n][kv_heads * dim], keys as rope
+ * leaves them.  False: no memory. */
+bool nnr__seq_put(nnr__seq *q, const float *kv, int n);
+/* The forward pass; features as nnr__exec_run. */
+int nnr__exec_forward(nnr__exec *e, const nnr__chunk *c,
+		      const float **features, nnr_error *err);
+/* Where to write the gradient of the features (wants x hidden). */
+float *nnr__exec_seed(nnr__exec *e);
+/* The backward pass of the chunk that ran last; adds to what `grads` has. */
+int nnr__exec_backward(nnr__exec *e, const nnr__site_grads *grads,
+		       nnr_error *err);
+/* dx[r] = dlogits[r] . head, fp32: the head's gradient; N columns of dlogits
+ * from n0 on, added to dx if add. */
+void nnr__exec_head_back(nnr__exec *e, const float *dlogits, size_t ld,
+			 int rows, const nnr__mat *head, float *dx, bool add);
+
 /* out[r][n] = features row r . head row n, by the mode's arithmetic. */
 int nnr__exec_head(nnr__exec *e, const float *features, int rows,
 		   const nnr__mat *head, float *out, size_t ldo,

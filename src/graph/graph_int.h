@@ -55,13 +55,14 @@ typedef enum {
 	NNR__S_COLS,	/* linear: any split of rows or columns */
 	NNR__S_ALIGNED,	/* column j needs column j of its sources only */
 	NNR__S_GATHER,	/* reads rows another thread may have written */
-	NNR__S_JOBS	/* takes attention jobs from a counter */
+	NNR__S_JOBS	/* shares the work out by itself */
 } nnr__split;
 
 typedef enum {
 	NNR__W_NODE,
 	NNR__W_STORE,	/* attention: k, v rows to their pages */
-	NNR__W_ENCODE	/* codes of rows whose jobs cut a block of 32 */
+	NNR__W_ENCODE,	/* codes of rows whose jobs cut a block of 32 */
+	NNR__W_REDUCE	/* gradients of keys that several runs see, added */
 } nnr__work;
 
 /* One thing to run.  Attention is two or three: store, attend, encode. */
@@ -90,7 +91,7 @@ typedef struct nnr__plan {
 	nnr__slot *slot;
 	int slots;
 	nnr__step_of *step;
-	int steps;
+	int steps, forward_steps;
 	int max_cols;		/* widest k of a linear */
 	int nodes;
 } nnr__plan;
@@ -119,6 +120,36 @@ typedef struct nnr__jobs {
 	int n;
 } nnr__jobs;
 
+/* Gradient of attention: the queries of a run, one kv head. */
+typedef struct nnr__back_job { int run, head; } nnr__back_job;
+
+/* The rows of a run in a chunk with gradients. */
+typedef struct nnr__span_of {
+	int row, pos0;		/* first row and its position */
+	int want, wants;	/* its rows among the wanted ones */
+	int from, heads_at;	/* see nnr__train.shared */
+	int desc, descs;	/* runs after it: nnr__train.desc */
+} nnr__span_of;
+
+/* What an executor has for gradients. */
+typedef struct nnr__train {
+	nnr__span_of *span;	/* [max_rows] by run */
+	int *run_of;		/* [max_rows] row -> run */
+	int *desc;		/* descendants of runs, run by run */
+	size_t desc_cap;
+	float *lse;		/* [layers][max_rows][heads] */
+	float *cs;		/* rope pairs that turn back */
+	float *dkv;		/* [threads][4][max_positions][dim] */
+	int max_positions, heads;
+	/* Gradients of keys before a run's own: [run: heads_at + head]
+	 * [pos - from][2][dim] */
+	float *shared;
+	size_t shared_cap;
+	nnr__back_job *job;
+	int jobs;
+	const nnr__site_grads *grads;
+} nnr__train;
+
 #define NNR__HEAD_ROWS 32
 
 struct nnr__exec {
@@ -137,13 +168,15 @@ struct nnr__exec {
 	/* the chunk at hand */
 	const nnr__chunk *chunk;
 	int rows[2];			/* by extent */
+	int first, end;			/* steps of the pass at hand */
 	int *pos;			/* [max_rows] position of a row */
 	nnr__seq **seq;			/* [max_rows] its sequence */
 	float *cs;			/* rope pairs, [max_rows][dim] */
 	const float *rope_inv;
 	int rope_dim;
 	nnr__jobs jobs[2];
-	atomic_int *next_job;		/* [layers] */
+	atomic_int *next_job;		/* [steps] */
+	nnr__train train;		/* with gradients */
 	/* head: up to NNR__HEAD_ROWS rows of features at a time */
 	nnr__codes head_codes;
 	nnr__tail head_tail;
@@ -151,6 +184,42 @@ struct nnr__exec {
 	float *logits;			/* made on first use, for logz */
 	size_t logits_n;
 };
+
+/* Sizes and carves what gradients need; lays out a chunk's runs; runs the
+ * steps of the gradient (exec_back.c). */
+void nnr__train_carve(nnr__exec *e, nnr__bump *b);
+void nnr__train_release(nnr__exec *e);
+int nnr__train_lay_out(nnr__exec *e, const nnr__chunk *c, nnr_error *err);
+/* Blocks of rows and columns of ops that nnr__exec_rows does not know. */
+typedef struct nnr__block {
+	const nnr__step_of *step;
+	const nnr__node *node;
+	int r0, r1, c0, c1, id;
+} nnr__block;
+void nnr__train_block(const nnr__exec *e, const nnr__block *b);
+/* Takes the gradient of rows given at the embedding. */
+void nnr__train_embed(nnr__exec *e);
+/* A step that shares its work out. */
+void nnr__train_jobs(nnr__exec *e, const nnr__step_of *s, int id);
+/* Pages of a sequence for attention, in the thread's table. */
+void nnr__pages_of(const nnr__exec *e, const nnr__node *n,
+		   const nnr__seq *q, int head, int positions, int thread);
+
+static inline const nnr__slot *nnr__slot_of(const nnr__exec *e, nnr__id n)
+{
+	return &e->plan.slot[e->plan.slot_of[n]];
+}
+
+static inline float *nnr__row(const nnr__slot *s, int r)
+{
+	return s->rows + (size_t)r * (size_t)s->cols;
+}
+
+static inline float *nnr__lse(const nnr__exec *e, const nnr__node *n, int r)
+{
+	return e->train.lse + ((size_t)n->layer * (size_t)e->max_rows +
+			       (size_t)r) * (size_t)n->heads;
+}
 
 /* Runs one step on rows r0..r1 (all columns). */
 void nnr__exec_rows(nnr__exec *e, const nnr__step_of *s, int r0, int r1,

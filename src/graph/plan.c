@@ -51,20 +51,43 @@ static void last_uses(const nnr__graph *g, int *last)
 	for (int i = 0; i < g->nodes; i++)
 		last[i] = i;
 	for (int i = 1; i < g->nodes; i++)
-		for (int s = 0; s < 3; s++)
+		for (int s = 0; s < NNR__SRCS; s++)
 			if (g->node[i].src[s])
 				last[g->node[i].src[s]] = i;
 	last[g->nodes - 1] = INT_MAX;
+	if (!g->seed)
+		return;
+	/* the caller reads the features while it writes the seed */
+	if (last[g->seed - 1] < g->seed)
+		last[g->seed - 1] = g->seed;
+	last[g->embed_grad] = INT_MAX;
 }
 
 /* The source whose slot node i may overwrite, or 0. */
 static nnr__id in_place(const nnr__graph *g, int i, const int *last)
 {
 	const nnr__node *n = &g->node[i];
-	nnr__id s = n->op == NNR__OP_LINEAR ? n->src[1] :
-		    n->op == NNR__OP_ROPE || n->op == NNR__OP_SWIGLU ?
-		    n->src[0] : 0;
+	nnr__id s = 0;
 
+	switch (n->op) {
+	case NNR__OP_LINEAR:
+	case NNR__OP_LINEAR_BACK:
+	case NNR__OP_SCATTER:
+		s = n->src[1];
+		break;
+	case NNR__OP_RMSNORM_BACK:
+		s = n->src[2];
+		break;
+	case NNR__OP_ROPE:
+	case NNR__OP_SWIGLU:
+	case NNR__OP_SWIGLU_BACK:
+	case NNR__OP_ADD:
+	case NNR__OP_SITE_BACK:
+		s = n->src[0];
+		break;
+	default:
+		break;
+	}
 	return s && last[s] == i ? s : 0;
 }
 
@@ -115,10 +138,8 @@ static void choose_terms(nnr__plan *p, const nnr__graph *g,
 
 /* ---- steps and barriers ---- */
 
-#define MAX_SLOTS 64
-#define PAGES MAX_SLOTS		/* the pages count as one more slot */
-
-/* What touched a slot since the last barrier. */
+/* What touched a slot since the last barrier.  The pages count as one more
+ * slot, the last. */
 typedef struct touch {
 	bool wrote, read, mixed;	/* mixed: in different splits */
 	nnr__split by;
@@ -126,9 +147,19 @@ typedef struct touch {
 } touch;
 
 typedef struct hazards {
-	touch slot[MAX_SLOTS + 1];
+	touch *slot;
+	size_t slots;
 	bool by_cols;		/* columns are split, not rows */
 } hazards;
+
+/* What a step reads or writes; whole: every column of a row, not only the
+ * step's own. */
+typedef struct access {
+	int slot;
+	bool write, whole;
+} access;
+
+#define ACCESSES (NNR__SRCS + 2)
 
 static bool compatible(const hazards *h, const touch *t,
 		       const nnr__step_of *s, int cols, bool whole)
@@ -143,65 +174,106 @@ static bool compatible(const hazards *h, const touch *t,
 	return !whole && t->by != NNR__S_ROWS && t->cols == cols;
 }
 
-/* whole: every column of the row is read, not only the step's own. */
-static bool clash(const hazards *h, int slot, bool write,
-		  const nnr__step_of *s, int cols, bool whole)
+static bool clash(const hazards *h, const access *a, const nnr__step_of *s,
+		  int cols)
 {
-	const touch *t = &h->slot[slot];
+	const touch *t = &h->slot[a->slot];
 
-	if (!t->wrote && !(write && t->read))
+	if (!t->wrote && !(a->write && t->read))
 		return false;
-	return !compatible(h, t, s, cols, whole);
+	return !compatible(h, t, s, cols, a->whole);
 }
 
-static void note(hazards *h, int slot, bool write, const nnr__step_of *s,
+static void note(hazards *h, const access *a, const nnr__step_of *s,
 		 int cols)
 {
-	touch *t = &h->slot[slot];
+	touch *t = &h->slot[a->slot];
 
 	if ((t->wrote || t->read) && (t->by != s->split || t->cols != cols))
 		t->mixed = true;
-	t->wrote |= write;
-	t->read |= !write;
+	t->wrote |= a->write;
+	t->read |= !a->write;
 	t->by = s->split;
 	t->cols = cols;
 }
 
-static bool check_step(nnr__plan *p, const nnr__graph *g, hazards *h,
-		       const nnr__step_of *s)
+/* Sources of a node's own step: [*first, *end), and from where on they are
+ * rooms, which it writes. */
+static void sources(const nnr__node *n, int *end, int *rooms)
+{
+	*end = *rooms = NNR__SRCS;
+	if (n->op == NNR__OP_ATTENTION)
+		*end = 1;
+	else if (n->op == NNR__OP_SWIGLU_BACK ||
+		 n->op == NNR__OP_ATTENTION_BACK)
+		*rooms = 3;
+}
+
+static int accesses(const nnr__plan *p, const nnr__graph *g,
+		    const nnr__step_of *s, access *a)
 {
 	const nnr__node *n = &g->node[s->id];
-	bool store = s->work == NNR__W_STORE;
-	bool att = n->op == NNR__OP_ATTENTION;
-	int out = store ? PAGES : p->slot_of[s->id];
-	bool wait = clash(h, out, true, s, n->cols, false);
-	bool late = s->work == NNR__W_ENCODE;
-	int first = store ? 1 : 0, end = late ? 0 : att && !store ? 1 : 3;
+	bool product = n->op == NNR__OP_LINEAR ||
+		       n->op == NNR__OP_LINEAR_BACK;
+	int count = 0, first = 0, end, rooms;
 
+	sources(n, &end, &rooms);
+	if (s->work == NNR__W_STORE)
+		first = 1, end = 3;
+	else if (s->work == NNR__W_REDUCE)
+		first = rooms;
+	else if (s->work == NNR__W_ENCODE)
+		end = 0;
 	for (int i = first; i < end; i++)
 		if (n->src[i])
-			wait |= clash(h, p->slot_of[n->src[i]], false, s,
-				      n->cols, n->op == NNR__OP_LINEAR &&
-				      i == 0);
-	if (att && !store && !late)
-		wait |= clash(h, PAGES, false, s, n->cols, true);
+			a[count++] = (access){ p->slot_of[n->src[i]],
+					       i >= rooms,
+					       product && i == 0 };
+	if (s->work == NNR__W_NODE && s->split == NNR__S_JOBS)
+		a[count++] = (access){ p->slots, false, true };
+	if (s->work == NNR__W_STORE)
+		a[count++] = (access){ p->slots, true, false };
+	else if (s->work != NNR__W_REDUCE)
+		a[count++] = (access){ p->slot_of[s->id], true, false };
+	return count;
+}
+
+static bool check_step(const nnr__plan *p, const nnr__graph *g, hazards *h,
+		       const nnr__step_of *s)
+{
+	int cols = g->node[s->id].cols, n;
+	access a[ACCESSES];
+	bool wait = s->split == NNR__S_JOBS;
+
+	n = accesses(p, g, s, a);
+	for (int i = 0; i < n; i++)
+		wait |= clash(h, &a[i], s, cols);
 	if (wait)
-		memset(h->slot, 0, sizeof(h->slot));
-	for (int i = first; i < end; i++)
-		if (n->src[i])
-			note(h, p->slot_of[n->src[i]], false, s, n->cols);
-	note(h, out, true, s, n->cols);
+		memset(h->slot, 0, h->slots * sizeof(*h->slot));
+	for (int i = 0; i < n; i++)
+		note(h, &a[i], s, cols);
 	return wait;
 }
 
 static nnr__split split_of(nnr__op op)
 {
 	switch (op) {
-	case NNR__OP_LINEAR: return NNR__S_COLS;
-	case NNR__OP_SWIGLU: return NNR__S_ALIGNED;
-	case NNR__OP_WANTED: return NNR__S_GATHER;
-	case NNR__OP_ATTENTION: return NNR__S_JOBS;
-	default: return NNR__S_ROWS;
+	case NNR__OP_LINEAR:
+	case NNR__OP_LINEAR_BACK:
+		return NNR__S_COLS;
+	case NNR__OP_SWIGLU:
+	case NNR__OP_SWIGLU_BACK:
+	case NNR__OP_ADD:
+		return NNR__S_ALIGNED;
+	case NNR__OP_WANTED:
+		return NNR__S_GATHER;
+	case NNR__OP_ATTENTION:
+	case NNR__OP_ATTENTION_BACK:
+	case NNR__OP_SCATTER:
+	case NNR__OP_SITE_BACK:
+		return NNR__S_JOBS;
+	default:
+		return NNR__S_ROWS;
 	}
 }
 
@@ -215,30 +287,56 @@ bool nnr__encode_late(const nnr__plan *p, const nnr__graph *g, nnr__id i)
 	       n->heads / n->kv_heads * n->dim % 32;
 }
 
-static void order_steps(nnr__plan *p, const nnr__graph *g)
+static void add_step(nnr__plan *p, nnr__id id, nnr__work work,
+		     nnr__extent extent, nnr__split split)
 {
-	hazards rows = { .by_cols = false }, by_cols = { .by_cols = true };
+	p->step[p->steps++] = (nnr__step_of){ .id = id, .work = work,
+					      .extent = extent,
+					      .split = split };
+}
 
+static void list_steps(nnr__plan *p, const nnr__graph *g)
+{
 	for (int i = 1; i < g->nodes; i++) {
-		if (g->node[i].op == NNR__OP_ATTENTION)
-			p->step[p->steps++] = (nnr__step_of){
-				.id = i, .work = NNR__W_STORE,
-				.extent = NNR__ROWS, .split = NNR__S_ROWS };
-		p->step[p->steps++] = (nnr__step_of){
-			.id = i, .extent = g->node[i].extent,
-			.split = split_of(g->node[i].op) };
+		const nnr__node *n = &g->node[i];
+
+		if (i == g->seed)
+			p->forward_steps = p->steps;
+		if (n->op == NNR__OP_SEED || n->op == NNR__OP_ROOM)
+			continue;
+		if (n->op == NNR__OP_ATTENTION && !n->stored)
+			add_step(p, i, NNR__W_STORE, NNR__ROWS, NNR__S_ROWS);
+		add_step(p, i, NNR__W_NODE, n->extent, split_of(n->op));
+		if (n->op == NNR__OP_ATTENTION_BACK)
+			add_step(p, i, NNR__W_REDUCE, NNR__ROWS,
+				 NNR__S_JOBS);
 		if (nnr__encode_late(p, g, i))
-			p->step[p->steps++] = (nnr__step_of){
-				.id = i, .work = NNR__W_ENCODE,
-				.extent = g->node[i].extent,
-				.split = NNR__S_ROWS };
+			add_step(p, i, NNR__W_ENCODE, n->extent, NNR__S_ROWS);
 	}
-	for (int i = 0; i < p->steps; i++) {
+	if (!g->seed)
+		p->forward_steps = p->steps;
+}
+
+static int order_steps(nnr__plan *p, const nnr__graph *g, nnr_error *err)
+{
+	size_t slots = (size_t)p->slots + 1;
+	hazards rows = { .slots = slots }, by_cols = { .slots = slots,
+						       .by_cols = true };
+
+	list_steps(p, g);
+	rows.slot = nnr__calloc(slots, sizeof(*rows.slot));
+	by_cols.slot = nnr__calloc(slots, sizeof(*by_cols.slot));
+	for (int i = 0; rows.slot && by_cols.slot && i < p->steps; i++) {
 		nnr__step_of *s = &p->step[i];
 
 		s->barrier_rows = check_step(p, g, &rows, s);
 		s->barrier_cols = check_step(p, g, &by_cols, s);
 	}
+	free(rows.slot);
+	free(by_cols.slot);
+	if (!rows.slot || !by_cols.slot)
+		return nnr__fail_memory(err, "plan", slots);
+	return 0;
 }
 
 int nnr__plan_make(nnr__plan *p, const nnr__graph *g, nnr_precision mode,
@@ -265,12 +363,10 @@ int nnr__plan_make(nnr__plan *p, const nnr__graph *g, nnr_precision mode,
 		work[n + i] = -1;
 	place_nodes(p, g, work, work + n);
 	free(work);
-	if (p->slots > MAX_SLOTS)
-		return nnr__fail(err, NNR_E_UNSUPPORTED,
-				 "graph needs %d slots, %d is the most",
-				 p->slots, MAX_SLOTS);
-	order_steps(p, g);
 	p->nodes = g->nodes;
+	rc = order_steps(p, g, err);
+	if (rc)
+		return rc;
 	for (int i = 1; i < g->nodes; i++) {
 		if (g->node[i].op != NNR__OP_LINEAR)
 			continue;

@@ -226,6 +226,40 @@ bool nnr__seq_reserve(nnr__seq *q, int n)
 	return true;
 }
 
+bool nnr__seq_claim(nnr__seq *q, int n)
+{
+	if (!nnr__seq_reserve(q, n))
+		return false;
+	q->len += n;
+	return true;
+}
+
+bool nnr__seq_put(nnr__seq *q, const float *kv, int n)
+{
+	const nnr__store *s = q->store;
+	size_t dim = (size_t)s->dim, cols = (size_t)s->kv_heads * dim;
+	size_t half = (size_t)n * cols;
+	int from = q->len;
+
+	if (!nnr__seq_claim(q, n))
+		return false;
+	for (int l = 0; l < s->layers; l++)
+		for (int i = 0; i < n; i++)
+			for (int h = 0; h < s->kv_heads; h++) {
+				int at = (from + i) % NNR__PAGE;
+				float *kt = nnr__seq_keys(q, (from + i) /
+							  NNR__PAGE, l, h);
+				const float *k = kv + (size_t)l * 2 * half +
+					(size_t)i * cols + (size_t)h * dim;
+
+				for (size_t d = 0; d < dim; d++)
+					kt[d * NNR__PAGE + (size_t)at] = k[d];
+				memcpy(kt + (NNR__PAGE + (size_t)at) * dim,
+				       k + half, dim * sizeof(float));
+			}
+	return true;
+}
+
 float *nnr__seq_keys(const nnr__seq *q, int page, int layer, int head)
 {
 	const nnr__store *s = q->store;

@@ -118,7 +118,7 @@ bool nnr__engine_add(nnr__engine *e, nnr__seq *q, const int32_t *token,
 	memcpy(e->token + c->rows, token, (size_t)n * sizeof(*token));
 	for (int i = n - wants; i < n; i++)
 		e->want[c->wants++] = c->rows + i;
-	e->run[c->runs++] = (nnr__run){ q, n };
+	e->run[c->runs++] = (nnr__run){ .seq = q, .n = n };
 	c->rows += n;
 	return true;
 }
