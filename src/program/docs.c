@@ -35,10 +35,10 @@ static void type_text(const nnr__param *q, nnr__buf *out)
 		[NNR__P_INT] = "integer",	[NNR__P_NUMBER] = "number",
 		[NNR__P_BOOL] = "yes or no",	[NNR__P_ENUM] = "",
 		[NNR__P_FILE] = "file",		[NNR__P_STRINGS] = "texts",
-		[NNR__P_MAP] = "map of texts"
+		[NNR__P_MAP] = "map of texts",	[NNR__P_OWN] = ""
 	};
 
-	nnr__buf_adds(out, names[q->type]);
+	nnr__buf_adds(out, q->own ? q->own->text : names[q->type]);
 	for (int i = 0; q->names && q->names[i]; i++)
 		nnr__buf_addf(out, "%s%s", i ? ", " : "", q->names[i]);
 	if (q->type == NNR__P_INT || q->type == NNR__P_NUMBER)
@@ -104,6 +104,14 @@ char *nnr__steps_markdown(void)
 	return nnr__buf_take(&out);
 }
 
+char *nnr__train_markdown(void)
+{
+	nnr__buf out = { 0 };
+
+	param_rows(&nnr__train_row, &out);
+	return nnr__buf_take(&out);
+}
+
 /* ---- JSON Schema ---- */
 
 static void schema_text(nnr__buf *out, const char *key, const char *s)
@@ -154,6 +162,9 @@ static void schema_type(nnr__buf *out, const nnr__param *q)
 		nnr__buf_adds(out, "\"type\":\"object\","
 				   "\"additionalProperties\":" SCALAR);
 		break;
+	case NNR__P_OWN:
+		nnr__buf_adds(out, q->own->schema);
+		break;
 	}
 }
 
@@ -168,7 +179,8 @@ static void schema_params(nnr__buf *out, const nnr__step_row *r)
 		schema_text(out, "description", q->help);
 		nnr__buf_addc(out, ',');
 		schema_type(out, q);
-		if (q->fallback && q->type != NNR__P_STRINGS) {
+		if (q->fallback && q->type != NNR__P_STRINGS &&
+		    q->type != NNR__P_OWN) {
 			bool number = q->type == NNR__P_INT ||
 				      q->type == NNR__P_NUMBER;
 			nnr__buf_adds(out, ",\"default\":");
@@ -267,8 +279,9 @@ char *nnr__steps_schema(void)
 		"\"input\":" FIELDS ",\"output\":" FIELDS ",\"data\":{"
 		"\"type\":\"object\",\"additionalProperties\":false,"
 		"\"properties\":{\"labels\":" TEXT_MAP ",\"target\":" TEXT_MAP
-		"}},\"access\":{\"type\":[\"string\",\"array\"]},\"train\":{"
-		"\"type\":\"object\"},\"tests\":{\"type\":\"array\",\"items\":"
+		"}},\"access\":{\"type\":[\"string\",\"array\"]},\"train\":");
+	schema_params(&out, &nnr__train_row);
+	nnr__buf_adds(&out, ",\"tests\":{\"type\":\"array\",\"items\":"
 		"{\"type\":\"object\",\"required\":[\"in\"],"
 		"\"additionalProperties\":false,\"properties\":{\"in\":"
 		TEXT_MAP ",\"out\":" TEXT_MAP "}}},\"in\":");

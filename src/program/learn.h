@@ -47,6 +47,7 @@ int nnr__program_lower(nnr_program *p, nnr_error *err);
 typedef struct nnr__train_group {
 	char *match;		/* glob over tensor names: "shift.*" */
 	double lr, weight_decay;	/* NaN: the run's */
+	nnr__place place;
 } nnr__train_group;
 
 enum { NNR__OPT_ADAMW, NNR__OPT_SGD };
@@ -80,6 +81,7 @@ typedef struct nnr__train_plan {
 	int losses;		/* at least 1 */
 	nnr__train_group *group;
 	int groups;
+	nnr__step key;		/* `train` as a step: where a key was given */
 } nnr__train_plan;
 
 /* Defaults when the source has no `train:`.  Part of nnr__program_open;

@@ -41,7 +41,8 @@ typedef enum {
 	NNR__P_ENUM,		/* int; names in `names`; -1 not given */
 	NNR__P_FILE,		/* char *: path as written; resolved on use */
 	NNR__P_STRINGS,		/* nnr__strings: one string or a list */
-	NNR__P_MAP		/* nnr__pairs: ordered key -> string */
+	NNR__P_MAP,		/* nnr__pairs: ordered key -> string */
+	NNR__P_OWN		/* read and written by the functions of `own` */
 } nnr__ptype;
 
 typedef struct nnr__strings { char **s; int n; } nnr__strings;
@@ -49,6 +50,15 @@ typedef struct nnr__pair { char *key, *value; } nnr__pair;
 typedef struct nnr__pairs { nnr__pair *p; int n; } nnr__pairs;
 /* The value of a key, or NULL. */
 const char *nnr__pairs_get(const nnr__pairs *p, const char *key);
+
+struct nnr__src;
+/* A type that one parameter has for itself. */
+typedef struct nnr__own {
+	const char *text;	/* in the docs: "one or two numbers" */
+	const char *schema;	/* members of its JSON Schema */
+	int (*read)(struct nnr__src *s, const nnr__ynode *n, void *at);
+	void (*json)(const void *at, nnr__buf *out);
+} nnr__own;
 
 typedef struct nnr__param {
 	const char *name;
@@ -58,6 +68,7 @@ typedef struct nnr__param {
 	const char *fallback;	/* default, as written in YAML; NULL none */
 	double min, max;	/* numbers */
 	const char *const *names;	/* enum */
+	const nnr__own *own;
 	const char *help;
 } nnr__param;
 
@@ -431,8 +442,11 @@ int nnr__program_show(nnr_program *p, bool json, nnr__buf *out,
 /* Every parameter with its value and where it came from. */
 int nnr__program_resolved(nnr_program *p, bool json, nnr__buf *out,
 			  nnr_error *err);
+/* {PARAMETER: value, ...} of a step, or of `train`. */
+void nnr__step_json(const nnr__step *s, nnr__buf *out);
 /* malloc'd: the tables of docs/program.md, and a source's JSON Schema. */
 char *nnr__steps_markdown(void);
+char *nnr__train_markdown(void);
 char *nnr__steps_schema(void);
 
 #endif

@@ -3,6 +3,7 @@
  * resolved.c: every parameter of a program's steps with its value and where
  * it came from: a line of the source, a --set, or the table's default.
  */
+#include "program/learn.h"
 #include "step.h"
 
 #include <string.h>
@@ -96,6 +97,9 @@ static void value_json(const nnr__step *s, const nnr__param *q, nnr__buf *out)
 	case NNR__P_MAP:
 		pairs_value(at, out);
 		break;
+	case NNR__P_OWN:
+		q->own->json(at, out);
+		break;
 	}
 }
 
@@ -153,7 +157,7 @@ static void step_params(const nnr_program *p, const nnr__step *s, bool json,
 			origin(p, s->given[i], out);
 			nnr__buf_adds(out, "\"}");
 		} else {
-			nnr__buf_addf(out, "  %-13s ", list[i].name);
+			nnr__buf_addf(out, "  %-14s ", list[i].name);
 			cut_value(&value, out);
 			nnr__buf_addc(out, ' ');
 			origin(p, s->given[i], out);
@@ -163,40 +167,75 @@ static void step_params(const nnr_program *p, const nnr__step *s, bool json,
 	}
 }
 
-int nnr__program_resolved(nnr_program *p, bool json, nnr__buf *out,
-			  nnr_error *err)
+void nnr__step_json(const nnr__step *s, nnr__buf *out)
 {
-	if (json)
-		nnr__buf_adds(out, "{\"name\":");
-	else
-		nnr__buf_addf(out, "%.70s\n", p->name);
-	if (json) {
-		text_value(p->name, out);
-		nnr__buf_adds(out, ",\"steps\":[");
+	nnr__buf_addc(out, '{');
+	for (int i = 0; s->row->param[i].name; i++) {
+		nnr__buf_addf(out, "%s\"%s\":", i ? "," : "",
+			      s->row->param[i].name);
+		value_json(s, &s->row->param[i], out);
 	}
+	nnr__buf_addc(out, '}');
+}
+
+/* Something is learned, or the source says how. */
+static bool trains(const nnr_program *p)
+{
 	for (int i = 0; i < p->ins + p->outs; i++) {
 		const nnr__step *s = i < p->ins ? &p->in[i]
 						: &p->out[i - p->ins];
-		if (json) {
-			nnr__buf_addf(out, "%s{\"id\":", i ? "," : "");
-			text_value(s->id, out);
-			nnr__buf_addf(out, ",\"step\":\"%s\",\"params\":{",
-				      s->row->name);
-			step_params(p, s, true, out);
-			nnr__buf_adds(out, "}}");
-			continue;
-		}
+		if (s->row->tensors)
+			return true;
+	}
+	return p->train->key.place.line || p->train->key.place.col;
+}
+
+static void resolved_json(const nnr_program *p, nnr__buf *out)
+{
+	nnr__buf_adds(out, "{\"name\":");
+	text_value(p->name, out);
+	nnr__buf_adds(out, ",\"steps\":[");
+	for (int i = 0; i < p->ins + p->outs; i++) {
+		const nnr__step *s = i < p->ins ? &p->in[i]
+						: &p->out[i - p->ins];
+		nnr__buf_addf(out, "%s{\"id\":", i ? "," : "");
+		text_value(s->id, out);
+		nnr__buf_addf(out, ",\"step\":\"%s\",\"params\":{",
+			      s->row->name);
+		step_params(p, s, true, out);
+		nnr__buf_adds(out, "}}");
+	}
+	nnr__buf_adds(out, "],\"train\":{");
+	step_params(p, &p->train->key, true, out);
+	nnr__buf_adds(out, "},\"set\":");
+	strings_value(&p->set, out);
+	nnr__buf_addc(out, '}');
+}
+
+static void resolved_text(const nnr_program *p, nnr__buf *out)
+{
+	nnr__buf_addf(out, "%.70s\n", p->name);
+	for (int i = 0; i < p->ins + p->outs; i++) {
+		const nnr__step *s = i < p->ins ? &p->in[i]
+						: &p->out[i - p->ins];
 		nnr__buf_addf(out, "%s.%.60s\n", s->row->input ? "in" : "out",
 			      s->id);
 		step_params(p, s, false, out);
 	}
-	if (json)
-		nnr__buf_adds(out, "],\"set\":");
-	if (json)
-		strings_value(&p->set, out);
-	if (json)
-		nnr__buf_addc(out, '}');
-	for (int i = 0; !json && i < p->set.n; i++)
+	if (trains(p)) {
+		nnr__buf_adds(out, "train\n");
+		step_params(p, &p->train->key, false, out);
+	}
+	for (int i = 0; i < p->set.n; i++)
 		nnr__buf_addf(out, "--set %.70s\n", p->set.s[i]);
+}
+
+int nnr__program_resolved(nnr_program *p, bool json, nnr__buf *out,
+			  nnr_error *err)
+{
+	if (json)
+		resolved_json(p, out);
+	else
+		resolved_text(p, out);
 	return out->bad ? nnr__fail_memory(err, "show", out->len) : 0;
 }

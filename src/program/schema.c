@@ -192,10 +192,9 @@ int nnr__src_pairs(nnr__src *s, const nnr__ynode *map, const char *what,
 	return 0;
 }
 
-static int read_param(nnr__src *s, const nnr__ynode *n, const nnr__param *q,
-		      const nnr__step *st)
+int nnr__param_read(nnr__src *s, const nnr__ynode *n, const nnr__param *q,
+		    void *at)
 {
-	void *at = field(st, q);
 	char what[48];
 
 	snprintf(what, sizeof(what), "`%s`", q->name);
@@ -217,6 +216,8 @@ static int read_param(nnr__src *s, const nnr__ynode *n, const nnr__param *q,
 		return nnr__src_strings(s, n, what, at);
 	case NNR__P_MAP:
 		return nnr__src_pairs(s, n, what, at);
+	case NNR__P_OWN:
+		return q->own->read(s, n, at);
 	}
 	return nnr__fail_node(s, n, "%s has no type", what);
 }
@@ -252,7 +253,7 @@ static int give(nnr__src *s, const nnr__ynode *n, const nnr__param *q,
 		nnr__step *st)
 {
 	st->given[q - st->row->param] = nnr__place_of(n);
-	return read_param(s, n, q, st);
+	return nnr__param_read(s, n, q, field(st, q));
 }
 
 /* The value of a step that is not a map stands for its bare parameter. */
@@ -265,7 +266,8 @@ static int fill_bare(nnr__src *s, const nnr__ynode *node, nnr__step *st)
 	if (node->kind == NNR__Y_SCALAR && !node->len && !node->quoted)
 		return 0;	/* "- chat:" */
 	if (!q || (q->type == NNR__P_MAP) ||
-	    (node->kind == NNR__Y_LIST && q->type != NNR__P_STRINGS))
+	    (node->kind == NNR__Y_LIST && q->type != NNR__P_STRINGS &&
+	     q->type != NNR__P_OWN))
 		return nnr__fail_node(s, node, "`%s` is %s; a map of its "
 				      "parameters was expected", row->name,
 				      nnr__node_text(node, text,
@@ -292,12 +294,12 @@ static int fill_default(nnr__src *s, nnr__step *st, const nnr__param *q)
 	nnr__yaml y;
 	int rc;
 
-	if (q->type != NNR__P_STRINGS)
-		return read_param(s, &n, q, st);
+	if (q->type != NNR__P_STRINGS && q->type != NNR__P_OWN)
+		return nnr__param_read(s, &n, q, field(st, q));
 	rc = nnr__yaml_parse(&y, q->name, n.text, n.len, s->err);
 	if (rc)
 		return rc;
-	rc = read_param(s, y.doc[0], q, st);
+	rc = nnr__param_read(s, y.doc[0], q, field(st, q));
 	nnr__yaml_release(&y);
 	return rc;
 }

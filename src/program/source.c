@@ -3,6 +3,7 @@
  * source.c: the top level of a source: YAML -> nnr_program.  Its strings and
  * args live in the program's arena; the YAML tree is gone afterwards.
  */
+#include "program/learn.h"
 #include "step.h"
 
 #include <stdlib.h>
@@ -188,22 +189,16 @@ static int read_access(nnr__src *s, const nnr__ynode *top)
 	return rc;
 }
 
-/* What the format has and this version does not, and what it may hold. */
+/* What the format has and this version does not. */
 static int check_later(nnr__src *s, const nnr__ynode *top)
 {
 	const nnr__ynode *use = nnr__yaml_get(top, "use");
-	const nnr__ynode *train = nnr__yaml_get(top, "train");
-	char text[80];
 
 	if (use)
 		return nnr__fail_place(s->p, nnr__place_of_key(use),
 				       NNR_E_UNSUPPORTED, s->err,
 				       "`use` is not in this version of nnr "
 				       "yet: no step can name a resource");
-	if (train && train->kind != NNR__Y_MAP)
-		return nnr__fail_node(s, train, "`train` is %s; a map was "
-				      "expected", nnr__node_text(train, text,
-							   sizeof(text)));
 	return 0;
 }
 
@@ -353,6 +348,7 @@ static int read_top(nnr__src *s, const nnr__ynode *top)
 	rc = rc ? rc : check_ids(s);
 	rc = rc ? rc : nnr__tests_read(s, top);
 	rc = rc ? rc : nnr__chain_check(p, s->err);
+	rc = rc ? rc : nnr__train_plan_read(s, top);
 	rc = rc ? rc : run_hooks(s, false);
 	return rc ? rc : run_hooks(s, true);
 }

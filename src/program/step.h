@@ -55,6 +55,11 @@ bool nnr__is_name(const char *s);
 int nnr__set_apply(nnr__src *s, nnr__ynode *top, const nnr__strings *set);
 /* Fills st->args from the step's value; node NULL: no parameters. */
 int nnr__args_fill(nnr__src *s, nnr__step *st, const nnr__ynode *node);
+/* The value of one parameter, into *at. */
+int nnr__param_read(nnr__src *s, const nnr__ynode *n, const nnr__param *q,
+		    void *at);
+/* `train`, read like the parameters of a step (train_plan.c). */
+extern const nnr__step_row nnr__train_row;
 int nnr__step_read(nnr__src *s, const nnr__ynode *node, bool input,
 		   nnr__step *st);
 /* The fields of `input` and `output` (types.c); `tests`

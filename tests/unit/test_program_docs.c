@@ -9,9 +9,6 @@
 #include "program/program.h"
 
 #define DOC "docs/program.md"
-#define BEGIN "<!-- steps: begin -->\n"
-#define END "<!-- steps: end -->\n"
-
 static char *read_doc(void)
 {
 	nnr__buf text = { 0 };
@@ -22,29 +19,40 @@ static char *read_doc(void)
 	return nnr__buf_take(&text);
 }
 
-static void docs_hold_the_tables(void **state)
+/* The table between the marks <!-- NAME: begin --> and <!-- NAME: end -->
+ * is this one; takes it. */
+static void check_table(const char *name, char *want)
 {
-	char *doc = read_doc(), *want = nnr__steps_markdown();
-	char *from = strstr(doc, BEGIN), *to = strstr(doc, END);
+	char *doc = read_doc(), *from, *to, begin[40], end[40];
 	nnr__buf out = { 0 };
 	nnr_error err;
 
-	(void)state;
+	snprintf(begin, sizeof(begin), "<!-- %s: begin -->\n", name);
+	snprintf(end, sizeof(end), "<!-- %s: end -->\n", name);
+	from = strstr(doc, begin);
+	to = strstr(doc, end);
 	assert_non_null(from);
 	assert_non_null(to);
-	nnr__buf_add(&out, doc, (size_t)(from - doc) + strlen(BEGIN));
+	nnr__buf_add(&out, doc, (size_t)(from - doc) + strlen(begin));
 	nnr__buf_adds(&out, want);
 	nnr__buf_adds(&out, to);
 	if (getenv("NNR_UPDATE")) {
 		assert_int_equal(nnr__file_write(DOC, out.p, out.len, &err),
 				 0);
 	} else if (strcmp(out.p, doc) != 0) {
-		fail_msg(DOC " does not hold the table of steps: run this "
-			 "test with NNR_UPDATE=1");
+		fail_msg(DOC " does not hold the table of %s: run this test "
+			 "with NNR_UPDATE=1", name);
 	}
 	nnr__buf_release(&out);
 	free(doc);
 	free(want);
+}
+
+static void docs_hold_the_tables(void **state)
+{
+	(void)state;
+	check_table("steps", nnr__steps_markdown());
+	check_table("train", nnr__train_markdown());
 }
 
 static void programs_of_the_docs_open(void **state)
@@ -109,21 +117,21 @@ static const char shown_prompt[] =
 static const char resolved[] =
 	"show-me\n"
 	"in.template\n"
-	"  text          \"Count {text}. Let's think step by step.\"     "
+	"  text           \"Count {text}. Let's think step by step.\"     "
 	"line 7\n"
-	"  at            \"here\"                                        "
+	"  at             \"here\"                                        "
 	"default\n"
 	"in.tail\n"
-	"  text          \"a\\tb\\n\"                                      "
+	"  text           \"a\\tb\\n\"                                      "
 	"line 8\n"
-	"  at            \"here\"                                        "
+	"  at             \"here\"                                        "
 	"default\n"
 	"out.generate\n"
-	"  max_tokens    7                                             "
+	"  max_tokens     7                                             "
 	"line 10\n"
-	"  samples       3                                             "
+	"  samples        3                                             "
 	"line 10\n"
-	"  temperature   2                                             "
+	"  temperature    2                                             "
 	"--set\n";
 
 static nnr_program *open_source(void)
