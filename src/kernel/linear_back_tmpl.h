@@ -7,10 +7,10 @@
  * next's through dx in memory, which changes no bit.
  */
 
-/* Rows of W in a panel: fewer would load and store dx too often, more leave
- * so few columns that dy is. */
-#define BACK_ROWS 383
-#define BACK_AHEAD 12		/* rows of W asked for in advance */
+/* Rows of W in a panel: fewer would load and store dx too often, more would
+ * take W in narrow pieces, slow to come from memory. */
+#define BACK_ROWS 167
+#define BACK_AHEAD 12000	/* bytes of W asked for in advance */
 
 /* ---- unpacking: a row's block goes to dst, dst + stride, ... ---- */
 
@@ -85,9 +85,10 @@ INLINE void back_rows(nnr__dtype type, const nnr__mat *w, int n0, int n1,
 	const uint8_t *p = nnr__row(w, n0) +
 		(size_t)(k0 / t->block * t->bytes);
 	const int bytes = (k1 - k0) / t->block * t->bytes;
+	const size_t ahead = (size_t)(BACK_AHEAD / bytes + 1) * w->row_bytes;
 
 	for (int n = n0; n < n1; n++, p += w->row_bytes, dst += LANES) {
-		const char *next = (const char *)p + BACK_AHEAD * w->row_bytes;
+		const char *next = (const char *)p + ahead;
 		for (int i = 0; i < bytes; i += 64)
 			_mm_prefetch(next + i, _MM_HINT_T0);
 		back_row(type, p, k1 - k0, dst, stride);
@@ -156,8 +157,10 @@ void ISA(linear_back)(const nnr__mat *w, int k0, int k1, const float *dy,
 	int high, wide;
 
 	assert(k0 % 32 == 0 && (k1 % 32 == 0 || k1 == w->cols));
+	if (rows <= 0 || k0 >= k1)
+		return;
 	back_split(w->rows, k1 - k0, &high, &wide);
-	for (int n = 0; rows > 0 && n < w->rows; n += high) {
+	for (int n = 0; n < w->rows; n += high) {
 		int n1 = w->rows - n < high ? w->rows : n + high;
 		job t = { .x = dy + n, .ldx = ldy, .ldy = ldx,
 			  .stride = (size_t)high * LANES,
