@@ -1,31 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * logits.c: logits of texts -> a safetensors file.  All token counts are
- * known before anything runs, so the header is written first and one text's
- * logits are in memory at a time.  The bytes go to a file beside the wanted
- * one, which takes its name once it is whole.
- *
- *   u64 header length | JSON header, padded with spaces to 8 bytes |
- *   tokens of every text (I64) | logits of every text (F32, row major)
+ * logits.c: logits of texts -> a safetensors file: tokens of every text
+ * (I64), logits of every text (F32), in the order of the texts.  All token
+ * counts are known before anything runs, so the header is written first and
+ * one text's logits are in memory at a time.
  */
 #include "api/api.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "load/safetensors.h"
 
 typedef struct sheet {
 	const nnr_model *m;
 	nnr__ids *ids;		/* [texts] */
 	int texts;
 	size_t tokens, longest;
-	const char *path;
-	nnr__buf temp;
-	int fd;
+	nnr__sink out;
 } sheet;
 
 static int encode(sheet *s, const nnr_text *text, nnr_error *err)
@@ -56,74 +48,49 @@ static int encode(sheet *s, const nnr_text *text, nnr_error *err)
 	return 0;
 }
 
-static void entry(nnr__buf *b, const sheet *s, const char *name, int i,
-		  size_t from, size_t bytes)
+static void name_tensor(const sheet *s, const char *what, int i, char *out,
+			size_t n)
 {
-	bool tokens = *name == 't';
-
-	nnr__buf_addf(b, "%s\"%s", b->len > 1 ? "," : "", name);
 	if (s->texts > 1)
-		nnr__buf_addf(b, ".%d", i);
-	nnr__buf_addf(b, "\":{\"dtype\":\"%s\",\"shape\":[%zu",
-		      tokens ? "I64" : "F32", s->ids[i].n);
-	if (!tokens)
-		nnr__buf_addf(b, ",%d", s->m->bb->vocab);
-	nnr__buf_addf(b, "],\"data_offsets\":[%zu,%zu]}", from, from + bytes);
+		snprintf(out, n, "%s.%d", what, i);
+	else
+		snprintf(out, n, "%s", what);
 }
 
-static void header(nnr__buf *b, const sheet *s)
+/* Tokens of all texts, then logits of all. */
+static int put_header(sheet *s, nnr_error *err)
 {
-	size_t at = 0, row = (size_t)s->m->bb->vocab * sizeof(float);
-
-	nnr__buf_addc(b, '{');
-	for (int i = 0; i < s->texts; i++) {
-		entry(b, s, "tokens", i, at, s->ids[i].n * 8);
-		at += s->ids[i].n * 8;
-	}
-	for (int i = 0; i < s->texts; i++) {
-		entry(b, s, "logits", i, at, s->ids[i].n * row);
-		at += s->ids[i].n * row;
-	}
-	nnr__buf_addc(b, '}');
-	while (b->len % 8)
-		nnr__buf_addc(b, ' ');
-}
-
-static int put(sheet *s, const void *data, size_t n, nnr_error *err)
-{
-	const char *p = data;
-
-	while (n) {
-		ssize_t k = write(s->fd, p, n < (1 << 30) ? n : 1 << 30);
-		if (k < 0 && errno == EINTR && !nnr__interrupted())
-			continue;
-		if (k < 0 && nnr__interrupted())
-			return nnr__fail(err, NNR_E_INTERRUPTED,
-					 "interrupted");
-		if (k < 0)
-			return nnr__fail_write(err, s->path);
-		p += k;
-		n -= (size_t)k;
-	}
-	return 0;
-}
-
-static int put_head(sheet *s, nnr_error *err)
-{
-	nnr__buf b = { 0 };
-	uint8_t length[8];
+	size_t n = (size_t)s->texts;
+	nnr__st_tensor *t = nnr__calloc(2 * n, sizeof(*t));
+	char (*name)[24] = nnr__calloc(2 * n, sizeof(*name));
+	nnr__buf head = { 0 };
 	int rc = 0;
 
-	header(&b, s);
-	if (b.bad)
-		rc = nnr__fail_memory(err, "header", b.len);
-	for (int i = 0; i < 8; i++)
-		length[i] = (uint8_t)((uint64_t)b.len >> (8 * i));
-	if (!rc)
-		rc = put(s, length, sizeof(length), err);
-	if (!rc)
-		rc = put(s, b.p, b.len, err);
-	nnr__buf_clear(&b);
+	if (!t || !name)
+		rc = nnr__fail_memory(err, "header", 2 * n);
+	for (size_t i = 0; i < n && !rc; i++) {
+		int64_t rows = (int64_t)s->ids[i].n;
+		name_tensor(s, "tokens", (int)i, name[i], sizeof(*name));
+		name_tensor(s, "logits", (int)i, name[n + i], sizeof(*name));
+		t[i] = (nnr__st_tensor){ name[i], NNR__ST_I64, 1, { rows },
+					 NULL };
+		t[n + i] = (nnr__st_tensor){ name[n + i], NNR__ST_F32, 2,
+					     { rows, s->m->bb->vocab },
+					     NULL };
+	}
+	rc = rc ? rc : nnr__st_head(&head, t, 2 * s->texts, NULL, 0, err);
+	rc = rc ? rc : nnr__sink_add(&s->out, head.p, head.len, err);
+	nnr__buf_release(&head);
+	free(name);
+	free(t);
+	return rc;
+}
+
+static int put_tokens(sheet *s, nnr_error *err)
+{
+	nnr__buf b = { 0 };
+	int rc = 0;
+
 	for (int i = 0; i < s->texts && !rc; i++) {
 		for (size_t t = 0; t < s->ids[i].n; t++) {
 			uint64_t id = (uint64_t)s->ids[i].id[t];
@@ -131,7 +98,7 @@ static int put_head(sheet *s, nnr_error *err)
 				nnr__buf_addc(&b, (char)(id >> (8 * k)));
 		}
 		rc = b.bad ? nnr__fail_memory(err, "tokens", b.len)
-			   : put(s, b.p, b.len, err);
+			   : nnr__sink_add(&s->out, b.p, b.len, err);
 		nnr__buf_clear(&b);
 	}
 	nnr__buf_release(&b);
@@ -158,7 +125,8 @@ static int put_logits(sheet *s, const nnr_run_opts *o,
 		rc = nnr__engine_logits(e, s->ids[i].id, (int)s->ids[i].n,
 					out, err);
 		if (!rc)
-			rc = put(s, out, s->ids[i].n * row, err);
+			rc = nnr__sink_add(&s->out, out,
+					   s->ids[i].n * row, err);
 		done.done++;
 		done.tokens += s->ids[i].n;
 		done.seconds = nnr__now() - start;
@@ -170,51 +138,18 @@ static int put_logits(sheet *s, const nnr_run_opts *o,
 	return rc;
 }
 
-/* Opens a new file beside path, or path itself where that is a device or a
- * pipe, which has no name to take over (temp stays empty then). */
-static int open_out(sheet *s, nnr_error *err)
-{
-	struct stat st;
-	bool there = stat(s->path, &st) == 0;
-	int flags = O_WRONLY | O_CLOEXEC;
-
-	if (there && S_ISDIR(st.st_mode)) {
-		errno = EISDIR;
-		return nnr__fail_write(err, s->path);
-	}
-	if (there && !S_ISREG(st.st_mode)) {
-		s->fd = open(s->path, flags);
-	} else {
-		nnr__buf_addf(&s->temp, "%s.tmp.%ld", s->path,
-			      (long)getpid());
-		if (s->temp.bad)
-			return nnr__fail_memory(err, "path", s->temp.len);
-		s->fd = open(s->temp.p, flags | O_CREAT | O_TRUNC, 0666);
-	}
-	return s->fd < 0 ? nnr__fail_write(err, s->path) : 0;
-}
-
-static int write_file(sheet *s, const nnr_run_opts *o,
+static int write_file(sheet *s, const char *path, const nnr_run_opts *o,
 		      nnr_on_progress progress, void *ctx, nnr_error *err)
 {
-	int rc = open_out(s, err);
+	int rc = nnr__sink_open(&s->out, path, err), last;
 
 	if (rc)
 		return rc;
-	rc = put_head(s, err);
-	if (!rc)
-		rc = put_logits(s, o, progress, ctx, err);
-	if (!rc && s->temp.p && fsync(s->fd) != 0)
-		rc = nnr__fail_write(err, s->path);
-	if (close(s->fd) != 0 && !rc)
-		rc = nnr__fail_write(err, s->path);
-	if (!s->temp.p)
-		return rc;
-	if (!rc && rename(s->temp.p, s->path) != 0)
-		rc = nnr__fail_write(err, s->path);
-	if (rc)
-		unlink(s->temp.p);
-	return rc;
+	rc = put_header(s, err);
+	rc = rc ? rc : put_tokens(s, err);
+	rc = rc ? rc : put_logits(s, o, progress, ctx, err);
+	last = nnr__sink_close(&s->out, !rc, err);
+	return rc ? rc : last;
 }
 
 int nnr_model_logits(const nnr_model *m, const nnr_text *text, int texts,
@@ -222,7 +157,7 @@ int nnr_model_logits(const nnr_model *m, const nnr_text *text, int texts,
 		     nnr_on_progress progress, void *ctx, char **json,
 		     nnr_error *err)
 {
-	sheet s = { .m = m, .texts = texts, .path = path };
+	sheet s = { .m = m, .texts = texts };
 	nnr__buf b = { 0 };
 	int rc = 0;
 
@@ -234,7 +169,7 @@ int nnr_model_logits(const nnr_model *m, const nnr_text *text, int texts,
 		return nnr__fail_memory(err, "tokens", (size_t)texts);
 	rc = encode(&s, text, err);
 	if (!rc)
-		rc = write_file(&s, o, progress, ctx, err);
+		rc = write_file(&s, path, o, progress, ctx, err);
 	if (!rc) {
 		nnr__buf_addf(&b, "{\"texts\":%d,\"tokens\":%zu,"
 			      "\"vocabulary\":%d}", texts, s.tokens,
@@ -244,6 +179,5 @@ int nnr_model_logits(const nnr_model *m, const nnr_text *text, int texts,
 	for (int i = 0; i < texts; i++)
 		nnr__ids_release(&s.ids[i]);
 	free(s.ids);
-	nnr__buf_release(&s.temp);
 	return rc;
 }

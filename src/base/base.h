@@ -118,6 +118,11 @@ void nnr__map_close(nnr__map *m);
 /* Reads a whole file of at most max bytes; "-" is stdin. */
 int nnr__file_read(nnr__buf *out, const char *path, size_t max,
 		   nnr_error *err);
+/* "cannot DOING 'PATH': REASON" from errno: NNR_E_INPUT for a place that is
+ * not there, else NNR_E_IO. */
+int nnr__fail_io(nnr_error *err, const char *doing, const char *path);
+
+/* ---- replacing files (write.c) ---- */
 /* Writes path.tmp.<pid>, fsyncs, renames; on failure path is untouched.  What
  * a link points to is replaced, not the link; a device or pipe is written to
  * in place. */
@@ -127,6 +132,18 @@ int nnr__file_write(const char *path, const void *data, size_t n,
 typedef struct { const void *data; size_t size; } nnr__piece;
 int nnr__file_write_pieces(const char *path, const nnr__piece *piece, int n,
 			   nnr_error *err);
+/* The same for what comes bit by bit.  A failed open needs no close; close
+ * with `keep` false leaves path untouched. */
+typedef struct nnr__sink {
+	int fd;
+	char *path, *temp;
+	bool in_place;
+} nnr__sink;
+int nnr__sink_open(nnr__sink *s, const char *path, nnr_error *err);
+int nnr__sink_add(nnr__sink *s, const void *data, size_t n, nnr_error *err);
+int nnr__sink_close(nnr__sink *s, bool keep, nnr_error *err);
+
+/* ---- paths and folders (file.c) ---- */
 bool nnr__file_exists(const char *path);
 /* Makes the folders of path that are missing, for the user only (0700). */
 int nnr__mkdirs(const char *path, nnr_error *err);

@@ -28,9 +28,8 @@ typedef struct nnr__st_tensor {
 	nnr__st_type type;
 	int dims;		/* 0: one value */
 	int64_t dim[NNR__ST_DIMS];	/* 0 allowed: no values */
-	/* Row major, the machine's byte order where we write, little endian
-	 * where we read.  In a file that others wrote it need not be
-	 * aligned: nnr__st_floats does not mind. */
+	/* Row major, little endian.  In a file that others wrote it need not
+	 * be aligned; nnr__st_floats does not mind. */
 	const void *data;
 } nnr__st_tensor;
 
@@ -48,7 +47,8 @@ const char *nnr__st_shape(const nnr__st_tensor *t, char *out, size_t n);
 
 /* ---- reading (safetensors.c) ---- */
 typedef struct nnr__st {
-	nnr__map map;		/* data NULL: the caller's memory */
+	nnr__map map;
+	bool mapped;		/* else the caller's memory */
 	nnr__st_tensor *tensor;	/* in byte order of their names */
 	int tensors;
 	nnr__st_text *text;
@@ -75,14 +75,16 @@ bool nnr__st_floats(const nnr__st_tensor *t, float *out);
 /* Replaces path by a file with these, whole or not at all. */
 int nnr__st_write(const char *path, const nnr__st_tensor *t, int tensors,
 		  const nnr__st_text *text, int texts, nnr_error *err);
-/* The same in pieces, for what does not fit in memory: out gets all that
- * stands before the first tensor's bytes.  The tensors (data unused) are laid
- * out in `order`, numbers of t, one after the other without padding; NULL:
- * as given. */
-int nnr__st_head(nnr__buf *out, const nnr__st_tensor *t, const int *order,
-		 int tensors, const nnr__st_text *text, int texts,
-		 nnr_error *err);
-/* The canonical order: wide types first, then byte order of the names. */
-void nnr__st_order(const nnr__st_tensor *t, int *order, int tensors);
+/* The same as bytes. */
+int nnr__st_bytes_of(nnr__buf *out, const nnr__st_tensor *t, int tensors,
+		     const nnr__st_text *text, int texts, nnr_error *err);
+/* For what does not fit in memory: all that stands before the first
+ * tensor's bytes, appended to out (empty before).  The tensors (data unused)
+ * follow as they are given here, without padding. */
+int nnr__st_head(nnr__buf *out, const nnr__st_tensor *t, int tensors,
+		 const nnr__st_text *text, int texts, nnr_error *err);
+/* Puts them in the canonical order: by type, wide ones first, then by byte
+ * order of their names. */
+void nnr__st_sort(nnr__st_tensor *t, int tensors);
 
 #endif
