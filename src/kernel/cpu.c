@@ -20,7 +20,7 @@
 	.swiglu = nnr__swiglu_##isa, .attention = nnr__attention_##isa, \
 	.logsumexp = nnr__logsumexp_##isa, \
 	.linear_back = nnr__linear_back_##isa, \
-	.attention_back = nnr__attention_back_generic, \
+	.attention_back = nnr__attention_back_##isa, \
 	.rmsnorm_back = nnr__rmsnorm_back_generic, \
 	.swiglu_back = nnr__swiglu_back_generic, \
 	.softmax = nnr__softmax_generic, .outer = nnr__outer_generic, \
