@@ -4,3 +4,4 @@
  */
 #define ISA(name) nnr__##name##_avx512
 #include "attn_back_tmpl.h"
+#include "vec_back_tmpl.h"

@@ -21,9 +21,9 @@
 	.logsumexp = nnr__logsumexp_##isa, \
 	.linear_back = nnr__linear_back_##isa, \
 	.attention_back = nnr__attention_back_##isa, \
-	.rmsnorm_back = nnr__rmsnorm_back_generic, \
-	.swiglu_back = nnr__swiglu_back_generic, \
-	.softmax = nnr__softmax_generic, .outer = nnr__outer_generic, \
+	.rmsnorm_back = nnr__rmsnorm_back_##isa, \
+	.swiglu_back = nnr__swiglu_back_##isa, \
+	.softmax = nnr__softmax_##isa, .outer = nnr__outer_##isa, \
 }
 
 static const nnr__kernels tables[] = {	/* best last */
