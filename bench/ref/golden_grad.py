@@ -13,7 +13,8 @@ One safetensors file a case, and list.json, which says what each holds:
 tokens, starts      all items' prompt tokens in one row, and where each begins;
                     -1 - r stands for learnable row r
 choices, choices_starts   the tokens of each label, one after another
-targets, targets_starts   next-token loss: the tokens of each item's answer
+targets, targets_starts   next-token loss: the tokens of each item's answer,
+                    the end token too; the loss is the mean over all of them
 labels              the index of each item's true label
 init.NAME           F32, the values that the gradient is taken at
 grad.NAME           F64, gradient of the mean loss, by autograd in float64
@@ -233,7 +234,8 @@ class Case:
             self.choices = [self.tokenize(t) for t in score["choices"].values()]
             self.labels = [names.index(label) for label, _ in rows]
         else:
-            self.targets = [self.tokenize(" " + answer) for _, answer in rows]
+            end = [read_gguf(gguf)[0]["tokenizer.ggml.eos_token_id"]]
+            self.targets = [self.tokenize(" " + answer) + end for _, answer in rows]
 
     def data(self):
         """The same items as lines for nnr: .tsv, or .jsonl with the answer."""
@@ -259,10 +261,15 @@ class Case:
         return logp[torch.arange(len(text)), text]
 
     def loss(self, net, tensors, i):
-        """Item i's loss; of a next-token loss, the mean over its answer."""
+        """Item i's part of the loss, which is the mean of all items' parts.
+
+        Next-token loss is the mean over the tokens of all answers, each with
+        its end token: a long answer has more of it.
+        """
         prompt = self.prompts[i]
         if not self.choices:
-            return -self.logp(net, tensors, prompt, self.targets[i]).mean()
+            per_item = sum(map(len, self.targets)) / len(self.targets)
+            return -self.logp(net, tensors, prompt, self.targets[i]).sum() / per_item
         if all(len(c) == 1 for c in self.choices):
             # the vocabulary's normaliser cancels
             first = [c[0] for c in self.choices]
