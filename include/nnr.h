@@ -253,6 +253,24 @@ int nnr_program_stream(nnr_program *p, nnr_on_text on_text, void *ctx);
 int nnr_program_test(nnr_program *p, int *tests, int *failed, char **json,
 		     nnr_error *err);
 
+/* ---- gradients of a bound program ---- */
+
+typedef struct nnr_grad_opts {
+	const char *data;	/* .tsv, .jsonl or .txt; needed */
+	int64_t limit;		/* the first items; 0: all */
+	size_t memory;		/* bytes for activations; 0: 512 MiB */
+	int plain;		/* every item runs its own copy of what all
+				   begin with, as reference frameworks do */
+} nnr_grad_opts;
+
+/* The mean loss over the items and its gradient in every learnable tensor at
+ * its present value, as a safetensors file: F32 `loss` and one tensor per
+ * learnable one, of its name and shape.  *json: {"items","loss","gradients":
+ * {NAME: {"values","squares"}}}.
+ * NNR_E_INPUT: nothing is learnable, or bad data. */
+int nnr_program_grad(nnr_program *p, const nnr_grad_opts *o,
+		     const char *path, char **json, nnr_error *err);
+
 /* ---- evaluation of a bound program ---- */
 
 typedef struct nnr_eval_opts {

@@ -101,6 +101,7 @@ nnr__seq *nnr__seq_new(nnr__store *s);		/* NULL: no memory */
 nnr__seq *nnr__seq_fork(nnr__seq *parent);
 void nnr__seq_free(nnr__seq *q);
 int nnr__seq_len(const nnr__seq *q);
+size_t nnr__seq_bytes(const nnr__seq *q);	/* of its pages */
 void nnr__seq_truncate(nnr__seq *q, int len);
 /* Saves the rows of q, or maps saved ones as a new sequence.  `key` names
  * everything they depend on; a file with another key is refused (0: none

@@ -154,6 +154,11 @@ int nnr__seq_len(const nnr__seq *q)
 	return q->len;
 }
 
+size_t nnr__seq_bytes(const nnr__seq *q)
+{
+	return (size_t)q->pages * nnr__store_page_bytes(q->store);
+}
+
 void nnr__seq_truncate(nnr__seq *q, int len)
 {
 	int keep = (len + NNR__PAGE - 1) / NNR__PAGE;

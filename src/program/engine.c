@@ -106,6 +106,46 @@ const char *nnr__engine_arithmetic(const nnr__engine *e)
 	return e->k->plain_terms == 2 ? "fast2" : "fast1";
 }
 
+/* ---- rows a program gives ---- */
+
+static void add_rows(nnr__sha *sha, const char *name, const float *row,
+		     size_t n, int at)
+{
+	char head[80];
+	int len = snprintf(head, sizeof(head), "%s %zu %d ", name, n, at);
+
+	nnr__sha_add(sha, head, (size_t)len);
+	if (row)
+		nnr__sha_add(sha, row, n * sizeof(*row));
+}
+
+int nnr__engine_give(nnr__engine *e, const nnr__given *given, nnr_error *err)
+{
+	const nnr__backbone *b = e->bb;
+	size_t hidden = (size_t)b->hidden, layers = (size_t)b->layers;
+	const nnr__sites *s;
+	nnr__sha sha;
+
+	(void)err;
+	drop_prefix(e);
+	memset(&e->given, 0, sizeof(e->given));
+	e->given_sha[0] = 0;
+	if (!given)
+		return 0;
+	e->given = *given;
+	s = &given->sites;
+	nnr__sha_init(&sha);
+	add_rows(&sha, "soft", s->soft, (size_t)s->softs * hidden, 0);
+	add_rows(&sha, "deep", s->deep, s->deep ? (layers - 1) *
+		 (size_t)s->deeps * hidden : 0, s->deep_from);
+	add_rows(&sha, "shift", s->shift, (size_t)s->shifts * hidden,
+		 s->shift_from);
+	add_rows(&sha, "kv", given->kv, (size_t)given->kvs * layers * 2 *
+		 (size_t)b->kv_heads * (size_t)b->dim, 0);
+	nnr__sha_end(&sha, e->given_sha);
+	return 0;
+}
+
 /* ---- chunks ---- */
 
 bool nnr__engine_add(nnr__engine *e, nnr__seq *q, const int32_t *token,
@@ -134,7 +174,17 @@ int nnr__engine_flush(nnr__engine *e, const float **features, nnr_error *err)
 	c.token = e->token;
 	c.want = e->want;
 	c.run = e->run;
+	c.sites = &e->given.sites;
 	return nnr__exec_run(e->exec, &c, features, err);
+}
+
+static bool known_token(const nnr__engine *e, int at, int32_t id)
+{
+	if (id >= 0)
+		return id < e->bb->vocab;
+	if (id <= NNR__KV_ROW)
+		return NNR__KV_ROW - id == at && at < e->given.kvs;
+	return -1 - id < e->given.sites.softs;
 }
 
 int nnr__engine_check(const nnr__engine *e, nnr__span p, int more,
@@ -147,11 +197,23 @@ int nnr__engine_check(const nnr__engine *e, nnr__span p, int more,
 				 "and %d more may follow; the model's context "
 				 "is %d", p.n, more, e->bb->context);
 	for (int i = 0; i < p.n; i++)
-		if (p.id[i] < 0 || p.id[i] >= e->bb->vocab)
+		if (!known_token(e, i, p.id[i]))
 			return nnr__fail(err, NNR_E_INPUT, "token %d is %d; "
 					 "the vocabulary has %d", i, p.id[i],
 					 e->bb->vocab);
 	return 0;
+}
+
+nnr__seq *nnr__engine_start(nnr__engine *e, nnr__span p, int *from)
+{
+	nnr__seq *q = nnr__seq_new(e->store);
+	int kvs = p.n && p.id[0] <= NNR__KV_ROW ? e->given.kvs : 0;
+
+	*from = kvs;
+	if (!q || !kvs || nnr__seq_put(q, e->given.kv, kvs))
+		return q;
+	nnr__seq_free(q);
+	return NULL;
 }
 
 int nnr__engine_feed(nnr__engine *e, nnr__seq *q, const int32_t *token,
@@ -177,8 +239,8 @@ nnr__seq *nnr__engine_begin(nnr__engine *e, nnr__span p, int *from)
 	       e->prefix_id[same] == p.id[same])
 		same++;
 	*from = same;
-	if (!same)
-		return nnr__seq_new(e->store);
+	if (same <= 0 || (p.id[0] <= NNR__KV_ROW && same < e->given.kvs))
+		return nnr__engine_start(e, p, from);
 	q = nnr__seq_fork(e->prefix);
 	if (q)
 		nnr__seq_truncate(q, same);
@@ -196,6 +258,8 @@ static void add_key(nnr__buf *key, const nnr__engine *e,
 	nnr__buf_addf(key, "v1 %s %s rope=%.17g n=%d %s", e->bb->hash,
 		      nnr__engine_arithmetic(e),
 		      e->bb->rope_base, n, sha);
+	if (e->given_sha[0])
+		nnr__buf_addf(key, " given=%s", e->given_sha);
 }
 
 /* <cache>/prefix/<hash of the key>.kv, or NULL without a cache. */
@@ -223,13 +287,14 @@ static int run_prefix(nnr__engine *e, const int32_t *token, int n,
 	const float *none;
 	int from = 0, rc;
 
-	e->prefix = nnr__seq_new(e->store);
+	e->prefix = nnr__engine_start(e, (nnr__span){ token, n }, &from);
 	if (!e->prefix)
 		return nnr__fail_memory(err, "prefix", sizeof(*token));
 	rc = nnr__engine_feed(e, e->prefix, token, &from, n, err);
 	if (rc)
 		return rc;
-	nnr__engine_add(e, e->prefix, token + from, n - from, 0);
+	if (from < n)
+		nnr__engine_add(e, e->prefix, token + from, n - from, 0);
 	e->stats.prompt_tokens += (uint64_t)n;
 	return nnr__engine_flush(e, &none, err);
 }

@@ -41,6 +41,19 @@ const nnr__engine_stats *nnr__engine_stats_of(const nnr__engine *e);
  * "fast1" and "fast2" say the class of CPU by its terms of codes. */
 const char *nnr__engine_arithmetic(const nnr__engine *e);
 
+/* Rows that a program gives, borrowed until the next call (NULL: none).  In
+ * prompts a negative token -1 - j stands for row j of sites.soft, and
+ * NNR__KV_ROW - i for key/value row i, at position i only.  What was compiled
+ * before is dropped; call it again after values changed. */
+#define NNR__KV_ROW (-(1 << 24))
+typedef struct nnr__given {
+	nnr__sites sites;
+	const float *kv;	/* [layers][2][kvs][kv_heads * dim] */
+	int kvs;
+} nnr__given;
+int nnr__engine_give(nnr__engine *e, const nnr__given *given,
+		     nnr_error *err);
+
 /* Compiles the tokens every later prompt probably starts with; replaces the
  * previous prefix.  n = 0: none.  Results never depend on it. */
 int nnr__engine_prefix(nnr__engine *e, const int32_t *token, int n,

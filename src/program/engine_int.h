@@ -18,6 +18,8 @@ struct nnr__engine {
 	nnr__seq *prefix;		/* its rows; NULL: none */
 	int32_t *prefix_id;
 	int prefix_n;
+	nnr__given given;
+	char given_sha[65];		/* "": nothing is given */
 	/* the chunk being put together */
 	int32_t *token, *want;		/* [max_rows] */
 	nnr__run *run;			/* [max_rows] */
@@ -26,6 +28,19 @@ struct nnr__engine {
 	int32_t *made;
 	size_t made_cap;
 };
+
+/* A head of chosen rows of the vocabulary (small_head.c). */
+typedef struct nnr__small_head {
+	nnr__mat mat;
+	uint8_t *data;
+	int32_t *id;
+	int n;
+} nnr__small_head;
+/* The first token of every choice, once each. */
+int nnr__head_make(nnr__small_head *h, const nnr__backbone *b,
+		   const nnr__span *choice, int choices, nnr_error *err);
+void nnr__head_release(nnr__small_head *h);
+int nnr__head_index(const nnr__small_head *h, int32_t id);	/* or -1 */
 
 /* The rows of a prompt as a new sequence: a fork of the prefix up to where
  * they part.  *from: first token that still has to run (at most n - 1). */
@@ -41,6 +56,9 @@ int nnr__engine_flush(nnr__engine *e, const float **features,
 /* Runs all but the last part of a long prompt, which fits a chunk. */
 int nnr__engine_feed(nnr__engine *e, nnr__seq *q, const int32_t *token,
 		     int *from, int n, nnr_error *err);
+/* A new sequence that holds the key/value rows p begins with; *from of
+ * them.  NULL: no memory. */
+nnr__seq *nnr__engine_start(nnr__engine *e, nnr__span p, int *from);
 int nnr__engine_check(const nnr__engine *e, nnr__span p, int more,
 		      nnr_error *err);
 

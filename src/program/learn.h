@@ -38,9 +38,66 @@ nnr__ptensor *nnr__tensor_at(nnr_program *p, int i);
 nnr__ptensor *nnr__tensor_find(nnr_program *p, const char *name);
 void nnr__tensors_free(nnr_program *p);		/* part of unbind */
 
+/* ---- what the steps of `in` give f (lowered.c) ---- */
+/* Rows at sites of f, made from tensors; the arrays hold the rows of every
+ * step behind one another. */
+typedef struct nnr__lowered {
+	int hidden, layers, kv_cols;
+	nnr__given given;	/* its arrays are the following */
+	float *soft, *deep, *shift, *kv;
+	nnr__site_grads grads;	/* NULL where nothing is learned */
+	nnr__learns learns;
+} nnr__lowered;
+/* For hooks `tensors`: n virtual tokens for step s; s->row0 says which.
+ * learn: their rows get a gradient. */
+void nnr__claim_soft(nnr_program *p, nnr__step *s, int n, bool learn);
+/* The same for key/value rows, of which there may be one step. */
+int nnr__claim_kv(nnr_program *p, nnr__step *s, int n, bool learn,
+		  nnr_error *err);
+/* Hooks `lower` write the step's rows there, hooks `lower_back` read their
+ * gradient and add it to the tensors'. */
+static inline float *nnr__soft_rows(const nnr_program *p, const nnr__step *s)
+{
+	return p->lowered->soft + (size_t)s->row0 *
+	       (size_t)p->lowered->hidden;
+}
+static inline float *nnr__soft_grads(const nnr_program *p,
+				     const nnr__step *s)
+{
+	return p->lowered->grads.soft + (size_t)s->row0 *
+	       (size_t)p->lowered->hidden;
+}
+int nnr__lowered_new(nnr_program *p, nnr_error *err);	/* part of bind */
+void nnr__lowered_free(nnr_program *p);
+/* Tensors to rows; and the gradients of rows to those of tensors, which are
+ * zeroed first. */
+int nnr__lower_rows(nnr_program *p, nnr_error *err);
+int nnr__lower_back(nnr_program *p, nnr_error *err);
 /* Call after values changed: what the engine holds of them is made again.
  * Also done by bind. */
 int nnr__program_lower(nnr_program *p, nnr_error *err);
+
+/* ---- initial values (init.c) ----
+ * `init: TEXT | {random: SD} | {vocab: N} | {classes: yes}` */
+enum { NNR__INIT_TEXT, NNR__INIT_RANDOM, NNR__INIT_VOCAB,
+       NNR__INIT_CLASSES };
+typedef struct nnr__init {
+	int kind;
+	char *text;
+	double sd;
+	int64_t first;		/* vocab: of so many first tokens */
+} nnr__init;
+extern const nnr__own nnr__init_type;
+/* Token ids of n rows: those of a text, repeated or cut; drawn from the
+ * vocabulary; of the labels' choices.  seed: of the draw. */
+int nnr__init_ids(nnr_program *p, const nnr__step *s, const nnr__init *init,
+		  uint64_t seed, int n, int32_t *id, nnr_error *err);
+/* Normal values with deviation sd. */
+void nnr__normal_rows(double sd, uint64_t seed, uint64_t stream, size_t n,
+		      float *rows);
+/* n embedding-wide rows. */
+int nnr__init_rows(nnr_program *p, const nnr__step *s, const nnr__init *init,
+		   uint64_t seed, int n, float *rows, nnr_error *err);
 
 /* ---- `train:` ---- */
 /* `train:` of a source, defaults filled in (train_plan.c). */
@@ -87,6 +144,21 @@ typedef struct nnr__train_plan {
 /* Defaults when the source has no `train:`.  Part of nnr__program_open;
  * the result is in p->train. */
 int nnr__train_plan_read(struct nnr__src *s, const nnr__ynode *top);
+/* Every group matches a learnable tensor of the bound program. */
+int nnr__train_groups_check(nnr_program *p, nnr_error *err);
+/* Whether a name is of a pattern: `*` any text, `?` any byte. */
+bool nnr__glob(const char *pattern, const char *name);
+
+/* ---- out steps while training ---- */
+/* What a batch of items makes of f, and the gradient of the loss. */
+typedef struct nnr__reading {
+	int n, labels;
+	const int *item;	/* their numbers in the lesson */
+	const int *label;	/* their targets */
+	const float *row;	/* [n][hidden] features of the last token */
+	float *drow;		/* the same; add to it */
+	double *score, *dscore;	/* [n][labels] */
+} nnr__reading;
 
 /* ---- training data: prompts of items, tokenised once ---- */
 typedef struct nnr__lesson nnr__lesson;
@@ -96,6 +168,9 @@ typedef struct nnr__lesson nnr__lesson;
 int nnr__lesson_new(nnr__lesson **l, nnr_program *p, const nnr__data *d,
 		    size_t memory, nnr_error *err);
 void nnr__lesson_free(nnr__lesson *l);
+/* Every item gets its own copy of the common beginning, as the reference
+ * frameworks do; the gradient is then summed in another order. */
+void nnr__lesson_plain(nnr__lesson *l);
 int nnr__lesson_items(const nnr__lesson *l);
 /* Tokens of every item that run in each step (its live rows). */
 const int *nnr__lesson_lengths(const nnr__lesson *l);

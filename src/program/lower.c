@@ -65,6 +65,15 @@ static int compile_prefix(nnr_program *p, nnr_error *err)
 	return rc;
 }
 
+int nnr__program_lower(nnr_program *p, nnr_error *err)
+{
+	int rc = nnr__lower_rows(p, err);
+
+	if (!rc && p->lowered->given.sites.softs + p->lowered->given.kvs)
+		rc = nnr__engine_give(p->engine, &p->lowered->given, err);
+	return rc ? rc : compile_prefix(p, err);
+}
+
 /* ---- binding ---- */
 
 static nnr__step *step_at(nnr_program *p, int i)
@@ -103,12 +112,8 @@ static int bind_all(nnr_program *p, const nnr__engine_opts *o,
 		if (s->when != NNR__WHEN_TRAIN && s->row->bind)
 			rc = s->row->bind(p, s, err);
 	}
-	for (int i = 0; i < p->ins + p->outs && !rc; i++) {
-		nnr__step *s = step_at(p, i);
-		if (s->row->tensors)
-			rc = s->row->tensors(p, s, err);
-	}
-	rc = rc ? rc : compile_prefix(p, err);
+	rc = rc ? rc : nnr__lowered_new(p, err);
+	rc = rc ? rc : nnr__program_lower(p, err);
 	for (int i = 0; i < p->outs && !rc; i++) {
 		nnr__step *s = &p->out[i];
 		if (s->when != NNR__WHEN_TRAIN && s->row->fit)
@@ -140,6 +145,7 @@ void nnr__program_unbind(nnr_program *p)
 	free(p->choice);
 	p->choice = NULL;
 	p->choices = 0;
+	nnr__lowered_free(p);
 	nnr__tensors_free(p);
 	nnr__engine_free(p->engine);
 	p->engine = NULL;

@@ -40,12 +40,15 @@ static bool gather(nnr__parts *v)
 		size_t n = o->len;
 		if (!part)
 			return false;
-		if (o->token >= 0)
+		if (o->rows)
+			nnr__buf_addf(&part->text, "[%d virtual tokens]",
+				      (int)o->rows);
+		else if (o->token >= 0)
 			s = nnr__tok_bytes(v->p->model->tok, o->token, true,
 					   &n);
 		else if (v->prompt.text.p)
 			s = v->prompt.text.p + o->start;
-		nnr__buf_add(&part->text, s, n);
+		nnr__buf_add(&part->text, s, o->rows ? 0 : n);
 		part->varies = part->varies || o->varies;
 		if (part->text.bad)
 			return false;
@@ -56,21 +59,24 @@ static bool gather(nnr__parts *v)
 /* Where the walk over pieces and bytes of the prompt stands. */
 struct walk {
 	size_t piece, byte, part;
+	int32_t rows;		/* of the piece at hand, gone by */
 };
 
 static void step(const nnr__parts *v, struct walk *w)
 {
 	const nnr__piece_of *o = &v->prompt.piece[w->piece++];
 
+	w->rows = 0;
 	w->part += strcmp(id_of(&o[0]), id_of(&o[1])) != 0;
 }
 
-/* To the piece of the next text byte, or of the next special token. */
+/* To the piece of the next text byte, special or virtual token. */
 static const nnr__piece_of *seek(const nnr__parts *v, struct walk *w)
 {
 	const nnr__piece_of *o = v->prompt.piece;
 
 	while (w->piece + 1 < v->prompt.n && o[w->piece].token < 0 &&
+	       w->rows >= o[w->piece].rows &&
 	       w->byte >= o[w->piece].start + o[w->piece].len)
 		step(v, w);
 	return &o[w->piece];
@@ -83,12 +89,18 @@ static void place_tokens(nnr__parts *v)
 	const nnr__tok *tok = v->p->model->tok;
 	const nnr__buf *text = &v->prompt.text;
 	struct walk w = { 0 };
-	size_t t = nnr__tok_add_bos(tok) ? 1 : 0, n;
+	size_t bos = nnr__tok_add_bos(tok) ? 0 : SIZE_MAX, n;
 
-	for (; t < v->ids.n && v->prompt.n; t++) {
+	while (bos < v->ids.n && v->ids.id[bos] < 0)
+		bos++;
+	for (size_t t = 0; t < v->ids.n && v->prompt.n; t++) {
 		bool special = seek(v, &w)->token >= 0;
 		nnr__part *part;
-		if (!special) {
+		if (t == bos)
+			continue;
+		if (v->ids.id[t] < 0) {
+			w.rows++;
+		} else if (!special) {
 			const char *s = nnr__tok_bytes(tok, v->ids.id[t],
 						       false, &n);
 			while (n && w.byte + n <= text->len &&

@@ -80,6 +80,7 @@ struct nnr__step;
 struct nnr_program;
 struct nnr__render;
 struct nnr__batch;
+struct nnr__reading;
 typedef struct nnr__step_row {
 	const char *name;
 	const char *help;	/* one line */
@@ -106,6 +107,11 @@ typedef struct nnr__step_row {
 	 * initial values.  After bind. */
 	int (*tensors)(struct nnr_program *p, struct nnr__step *s,
 		       nnr_error *err);
+	/* From its tensors to rows at sites of f, and the gradient back. */
+	int (*lower)(struct nnr_program *p, struct nnr__step *s,
+		     nnr_error *err);
+	int (*lower_back)(struct nnr_program *p, struct nnr__step *s,
+			  nnr_error *err);
 	/* `in`: adds its part of an item's prompt. */
 	int (*render)(struct nnr__render *r, const struct nnr__step *s,
 		      nnr_error *err);
@@ -119,6 +125,18 @@ typedef struct nnr__step_row {
 	/* `out`: works on the answers of a batch. */
 	int (*run)(struct nnr_program *p, struct nnr__step *s,
 		   struct nnr__batch *b, nnr_error *err);
+	/* `out`, while training (learn.h): features to scores of labels, for
+	 * the step that reads the model; scores to scores, in place, for
+	 * those behind it; and the gradients back. */
+	int (*read)(struct nnr_program *p, struct nnr__step *s,
+		    struct nnr__reading *r, nnr_error *err);
+	int (*read_back)(struct nnr_program *p, struct nnr__step *s,
+			 struct nnr__reading *r, nnr_error *err);
+	int (*pass)(struct nnr_program *p, struct nnr__step *s,
+		    struct nnr__reading *r, nnr_error *err);
+	int (*pass_back)(struct nnr_program *p, struct nnr__step *s,
+			 struct nnr__reading *r, const double *before,
+			 nnr_error *err);
 	/* Most tokens it adds after a prompt (bound programs). */
 	int (*room)(const struct nnr_program *p, const struct nnr__step *s);
 	/* How many ways the axis it opens has. */
@@ -137,6 +155,7 @@ typedef struct nnr__step {
 	nnr__place place;	/* of the step's key */
 	nnr__place *given;	/* of each parameter of the row */
 	bool placed;		/* a later template names it: it stands there */
+	int row0;		/* of its virtual tokens (learn.h) */
 	void *args;		/* the row's struct, filled by the parser */
 } nnr__step;
 
@@ -306,6 +325,14 @@ struct nnr__a_calibrate {
 	bool fitted;
 };
 
+struct nnr__init;
+struct nnr__a_soft_tokens {
+	int64_t count, seed;
+	struct nnr__init *init;
+	bool learn;
+	struct nnr__ptensor *rows;	/* bound: [count][hidden] */
+};
+
 /* ---- a program ---- */
 struct nnr_program {
 	char *path;			/* as given; starts every message */
@@ -341,6 +368,7 @@ struct nnr_program {
 	struct nnr__ptensor **tensor;	/* learn.h */
 	int tensors;
 	size_t tensor_cap;
+	struct nnr__lowered *lowered;
 	nnr__engine *engine;
 	nnr_precision precision;
 	bool no_cache;

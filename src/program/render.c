@@ -25,15 +25,8 @@ int nnr__step_at(const nnr__step *s)
 
 void nnr__prompt_join(nnr__prompt *to, const nnr__prompt *from)
 {
-	for (size_t i = 0; i < from->n; i++) {
-		const nnr__piece_of *o = &from->piece[i];
-		if (o->token >= 0)
-			nnr__prompt_token(to, o->token, o->part);
-		else
-			nnr__prompt_text(to, from->text.p ? from->text.p +
-					 o->start : "", o->len, o->part,
-					 o->varies);
-	}
+	for (size_t i = 0; i < from->n; i++)
+		nnr__prompt_copy(to, from, i);
 	to->bad = to->bad || from->bad;
 }
 

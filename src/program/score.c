@@ -12,63 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LANES 16
 #define MAX_GROUP 32		/* prompts alive at once: a page each */
 #define MAX_FORKS 32		/* likewise for choices */
-
-/* ---- a head of chosen rows of the vocabulary ---- */
-
-typedef struct small_head {
-	nnr__mat mat;
-	uint8_t *data;
-	int32_t *id;
-	int n;
-} small_head;
-
-static int head_index(const small_head *h, int32_t id)
-{
-	for (int i = 0; i < h->n; i++)
-		if (h->id[i] == id)
-			return i;
-	return -1;
-}
-
-static void head_release(small_head *h)
-{
-	nnr__aligned_free(h->data);
-	free(h->id);
-	memset(h, 0, sizeof(*h));
-}
-
-/* Rows of the first token of every choice, padded to sixteens. */
-static int head_make(small_head *h, const nnr__backbone *b,
-		     const nnr__span *choice, int choices, nnr_error *err)
-{
-	size_t rb = b->head.row_bytes;
-	size_t rows = ((size_t)choices + LANES - 1) / LANES * LANES;
-
-	memset(h, 0, sizeof(*h));
-	h->data = nnr__aligned(rows * rb);
-	h->id = nnr__calloc(rows, sizeof(*h->id));
-	if (!h->data || !h->id) {
-		head_release(h);
-		return nnr__fail_memory(err, "choices", rows * rb);
-	}
-	memset(h->data, 0, rows * rb);
-	for (int c = 0; c < choices; c++) {
-		int32_t id = choice[c].id[0];
-
-		if (head_index(h, id) >= 0)
-			continue;
-		memcpy(h->data + (size_t)h->n * rb,
-		       b->head.data + (size_t)id * rb, rb);
-		h->id[h->n++] = id;
-	}
-	h->mat = b->head;
-	h->mat.data = h->data;
-	h->mat.rows = (h->n + LANES - 1) / LANES * LANES;
-	return 0;
-}
 
 /* ---- scoring ---- */
 
@@ -78,7 +23,7 @@ typedef struct scoring {
 	int prompts, choices;
 	bool relative;
 	double *score;
-	small_head head;
+	nnr__small_head head;
 	nnr__seq **seq;		/* of the prompts of the group */
 	float *logit;		/* group x head rows */
 	float *logz;
@@ -128,7 +73,7 @@ static int first_tokens(scoring *s, int first, int n, const float *features,
 				    (nnr__logz){ .out = s->logz }, err);
 	for (int i = 0; !rc && i < n; i++)
 		for (int c = 0; c < s->choices; c++) {
-			int at = head_index(&s->head, s->choice[c].id[0]);
+			int at = nnr__head_index(&s->head, s->choice[c].id[0]);
 			double v = (double)s->logit[(size_t)i * ld +
 						    (size_t)at];
 
@@ -272,7 +217,7 @@ int nnr__engine_score(nnr__engine *e, const nnr__span *prompt, int prompts,
 		return rc;
 	for (int c = 0; c < choices; c++)
 		s.forks |= choice[c].n > 1;
-	rc = head_make(&s.head, e->bb, choice, choices, err);
+	rc = nnr__head_make(&s.head, e->bb, choice, choices, err);
 	if (rc)
 		return rc;
 	s.seq = nnr__calloc(rows, sizeof(nnr__seq *));
@@ -286,7 +231,7 @@ int nnr__engine_score(nnr__engine *e, const nnr__span *prompt, int prompts,
 	free(s.seq);
 	free(s.logit);
 	free(s.logz);
-	head_release(&s.head);
+	nnr__head_release(&s.head);
 	e->stats.prompt_s += nnr__now() - start;
 	return rc;
 }

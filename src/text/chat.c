@@ -113,15 +113,8 @@ int nnr__chat_wrap(const nnr__chat *c, nnr__prompt *p, const char *system,
 	}
 	nnr__prompt_token(&q, c->start, part);
 	add(&q, "user\n", part);
-	for (size_t i = 0; i < p->n; i++) {
-		const nnr__piece_of *o = &p->piece[i];
-
-		if (o->token >= 0)
-			nnr__prompt_token(&q, o->token, o->part);
-		else
-			nnr__prompt_text(&q, p->text.p + o->start, o->len,
-					 o->part, o->varies);
-	}
+	for (size_t i = 0; i < p->n; i++)
+		nnr__prompt_copy(&q, p, i);
 	nnr__prompt_token(&q, c->end, part);
 	add(&q, "\n", part);
 	nnr__prompt_token(&q, c->start, part);

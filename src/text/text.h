@@ -60,10 +60,14 @@ typedef struct nnr__pretok {
 /* NULL and *err when this build does not have it. */
 const nnr__pretok *nnr__pretok_find(nnr__str name, nnr_error *err);
 
-/* ---- a prompt: text and special tokens in order (prompt.c) ----
- * Neighbouring text pieces are tokenised as one string. */
+/* ---- a prompt: text, special tokens and virtual ones in order (prompt.c)
+ * Neighbouring text pieces are tokenised as one string.  A virtual token
+ * stands for a row that a program gives, and is a negative number: the first
+ * is -1.  Those that lead stand before BOS. */
 typedef struct nnr__piece_of {
 	int32_t token;		/* >= 0: this special token; -1: text */
+	int32_t rows;		/* > 0: so many virtual tokens, from -1 - row0 */
+	int32_t row0;
 	size_t start, len;	/* text: bytes of nnr__prompt.text, in order */
 	const char *part;	/* id of the step it came from */
 	bool varies;		/* false: the same for every item */
@@ -78,6 +82,10 @@ typedef struct nnr__prompt {
 void nnr__prompt_text(nnr__prompt *p, const char *s, size_t n,
 		      const char *part, bool varies);
 void nnr__prompt_token(nnr__prompt *p, int32_t id, const char *part);
+void nnr__prompt_rows(nnr__prompt *p, int32_t row0, int32_t rows,
+		      const char *part);
+/* Adds a piece of another prompt. */
+void nnr__prompt_copy(nnr__prompt *to, const nnr__prompt *from, size_t i);
 void nnr__prompt_clear(nnr__prompt *p);
 void nnr__prompt_release(nnr__prompt *p);
 /* Tokens of the whole prompt (BOS first if the model's metadata says so). */

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lowered.c: from the tensors of a program to rows at sites of f, and back
+ * with gradients.  The steps claim rows when their tensors are declared; then
+ * the arrays are made, and the steps fill their part.
+ */
+#include "program/learn.h"
+#include "step.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void nnr__claim_soft(nnr_program *p, nnr__step *s, int n, bool learn)
+{
+	nnr__lowered *l = p->lowered;
+
+	s->row0 = l->given.sites.softs;
+	l->given.sites.softs += n;
+	l->learns.embed |= learn;
+}
+
+int nnr__claim_kv(nnr_program *p, nnr__step *s, int n, bool learn,
+		  nnr_error *err)
+{
+	nnr__lowered *l = p->lowered;
+
+	if (l->given.kvs)
+		return nnr__fail_step(p, s, NULL, err, "a second step that "
+				      "gives key/value rows; one is the most");
+	s->row0 = -1 - NNR__KV_ROW;
+	l->given.kvs = n;
+	l->learns.kv |= learn;
+	return 0;
+}
+
+/* ---- the arrays ---- */
+
+static float *rows_of(size_t n)
+{
+	float *rows = n ? nnr__aligned(n * sizeof(*rows)) : NULL;
+
+	if (rows)
+		memset(rows, 0, n * sizeof(*rows));
+	return rows;
+}
+
+/* An array of n values, with room for its gradient if it is learned. */
+static int array(float **rows, float **grad, size_t n, bool learn,
+		 nnr_error *err)
+{
+	*rows = rows_of(n);
+	if (learn)
+		*grad = rows_of(n);
+	if (n && (!*rows || (learn && !*grad)))
+		return nnr__fail_memory(err, "rows", n * sizeof(float));
+	return 0;
+}
+
+static int make_arrays(nnr__lowered *l, nnr_error *err)
+{
+	nnr__sites *s = &l->given.sites;
+	size_t hidden = (size_t)l->hidden, layers = (size_t)l->layers;
+	int rc = array(&l->soft, &l->grads.soft, (size_t)s->softs * hidden,
+		       l->learns.embed, err);
+
+	if (!rc)
+		rc = array(&l->deep, &l->grads.deep, (layers - 1) *
+			   (size_t)s->deeps * hidden, l->learns.deep, err);
+	if (!rc)
+		rc = array(&l->shift, &l->grads.shift, (size_t)s->shifts *
+			   hidden, l->learns.embed, err);
+	if (!rc)
+		rc = array(&l->kv, &l->grads.kv, layers * 2 *
+			   (size_t)l->given.kvs * (size_t)l->kv_cols,
+			   l->learns.kv, err);
+	l->grads.kvs = l->given.kvs;
+	s->soft = l->soft;
+	s->deep = l->deep;
+	s->shift = l->shift;
+	l->given.kv = l->kv;
+	return rc;
+}
+
+static nnr__step *step_at(nnr_program *p, int i)
+{
+	return i < p->ins ? &p->in[i] : &p->out[i - p->ins];
+}
+
+int nnr__lowered_new(nnr_program *p, nnr_error *err)
+{
+	const nnr__backbone *b = p->model->bb;
+	nnr__lowered *l = p->lowered = nnr__calloc(1, sizeof(*l));
+	int rc = 0;
+
+	if (!l)
+		return nnr__fail_memory(err, "rows", sizeof(*l));
+	l->hidden = b->hidden;
+	l->layers = b->layers;
+	l->kv_cols = b->kv_heads * b->dim;
+	for (int i = 0; i < p->ins + p->outs && !rc; i++) {
+		nnr__step *s = step_at(p, i);
+
+		if (s->row->tensors)
+			rc = s->row->tensors(p, s, err);
+	}
+	return rc ? rc : make_arrays(l, err);
+}
+
+void nnr__lowered_free(nnr_program *p)
+{
+	nnr__lowered *l = p->lowered;
+
+	if (!l)
+		return;
+	nnr__aligned_free(l->soft);
+	nnr__aligned_free(l->deep);
+	nnr__aligned_free(l->shift);
+	nnr__aligned_free(l->kv);
+	nnr__aligned_free(l->grads.soft);
+	nnr__aligned_free(l->grads.deep);
+	nnr__aligned_free(l->grads.shift);
+	nnr__aligned_free(l->grads.kv);
+	free(l);
+	p->lowered = NULL;
+}
+
+/* ---- there and back ---- */
+
+int nnr__lower_rows(nnr_program *p, nnr_error *err)
+{
+	int rc = 0;
+
+	for (int i = 0; i < p->ins + p->outs && !rc; i++) {
+		nnr__step *s = step_at(p, i);
+
+		if (s->row->lower)
+			rc = s->row->lower(p, s, err);
+	}
+	return rc;
+}
+
+int nnr__lower_back(nnr_program *p, nnr_error *err)
+{
+	int rc = 0;
+
+	for (int i = 0; i < p->ins + p->outs && !rc; i++) {
+		nnr__step *s = step_at(p, i);
+
+		if (s->row->lower_back)
+			rc = s->row->lower_back(p, s, err);
+	}
+	return rc;
+}
