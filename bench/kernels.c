@@ -3,136 +3,25 @@
  * Speed of the kernels beside what the machine can do.
  *   cc -O3 -std=c11 -D_POSIX_C_SOURCE=200809L -Isrc bench/kernels.c \
  *      build/release/libnnr.a -lm -lpthread -o kernels
- *   kernels [-c CPU] [-t THREADS] [peak|linear|i8|decode|attention|vec|back] ...
+ *   kernels [-c CPU] [-t THREADS] [NAME] ...
+ * with names of peak linear i8 i82 decode attention vec back; none: all.
  * GFLOP/s counts 2 rows K N; at one row GB/s of weight bytes is shown too.
  * Weights rotate through 96 MB, so they come from memory as in a model.
  * The machine is shared: a time is the CPU time of the slower thread, and
  * every figure is the best of many short calls.
  */
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
 #include "kernel/kernel.h"
+#include "team.h"
 
 #define POOL ((size_t)112 << 20)	/* bytes of weights */
 #define MAX_ROWS 512
 #define MAX_N 49152
-#define THREADS 16
 
 static const nnr__kernels *k;
-static int threads = 1;
 static uint8_t *pool;
 static float *x, *y;
 static nnr__codes codes;
 static void *scratch[THREADS];
-
-/* ---- a team of threads that starts and ends each piece together ---- */
-
-static double seconds(clockid_t clock)
-{
-	struct timespec t;
-	clock_gettime(clock, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-typedef void work_fn(void *ctx, int id);
-
-static struct {
-	pthread_t thread[THREADS];
-	atomic_int turn, done;
-	work_fn *fn;
-	void *ctx;
-	double cpu[THREADS];	/* seconds of this piece */
-} team;
-
-static void work(int id)
-{
-	double t = seconds(CLOCK_THREAD_CPUTIME_ID);
-
-	team.fn(team.ctx, id);
-	team.cpu[id] = seconds(CLOCK_THREAD_CPUTIME_ID) - t;
-}
-
-static void *worker(void *arg)
-{
-	int id = (int)(intptr_t)arg;
-
-	for (int turn = 1; ; turn++) {
-		while (atomic_load(&team.turn) < turn)
-			sched_yield();
-		if (!team.fn)
-			return NULL;
-		work(id);
-		atomic_fetch_add(&team.done, 1);
-	}
-}
-
-/* Returns the CPU seconds of the slowest thread. */
-static double together(work_fn *fn, void *ctx)
-{
-	double most = 0;
-
-	team.fn = fn;
-	team.ctx = ctx;
-	atomic_store(&team.done, 0);
-	atomic_fetch_add(&team.turn, 1);
-	if (!fn)
-		return 0;
-	work(0);
-	while (atomic_load(&team.done) < threads - 1)
-		sched_yield();
-	for (int i = 0; i < threads; i++)
-		most = team.cpu[i] > most ? team.cpu[i] : most;
-	return most;
-}
-
-static void team_start(void)
-{
-	for (int i = 1; i < threads; i++)
-		pthread_create(&team.thread[i], NULL, worker,
-			       (void *)(intptr_t)i);
-}
-
-static void team_stop(void)
-{
-	together(NULL, NULL);
-	for (int i = 1; i < threads; i++)
-		pthread_join(team.thread[i], NULL);
-}
-
-/* ---- small help ---- */
-
-static double now(void)
-{
-	return seconds(CLOCK_MONOTONIC);
-}
-
-static void *room(size_t bytes)
-{
-	void *p = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
-	if (!p) {
-		fprintf(stderr, "out of memory\n");
-		exit(4);
-	}
-	return p;
-}
-
-/* Best seconds of a call over about `limit` seconds, at least 3 calls. */
-static double best_of(work_fn *fn, void *ctx, double limit)
-{
-	double best = 1e9, end = now() + limit;
-
-	for (int i = 0; i < 3 || now() < end; i++) {
-		double t = together(fn, ctx);
-		best = t < best ? t : best;
-	}
-	return best;
-}
 
 static void setup(void)
 {
@@ -533,11 +422,10 @@ static void bench_attention_back(void)
 			.q = a.q, .o = y, .dout = x + 400000, .lse = a.lse,
 			.dq = out, .ldq = ld, .ldo = ld, .lddout = ld,
 			.ldlse = 3, .lddq = ld, .rows = rows, .heads = 3,
-			.dim = dim, .pos0 = pos0, .from = pos0,
-			.scale = 0.125f, .kt = kt, .v = v,
-			.dk = out + 1000000, .dv = out + 2000000,
+			.dim = dim, .pos0 = pos0, .scale = 0.125f, .kt = kt,
+			.v = v, .dk = out + 1000000, .dv = out + 2000000,
 		};
-		double flop = 4e-9 * dim * 3 * rows * (pos0 + (rows + 1) / 2);
+		double flop = 4e-9 * dim * 3 * rows * (pos0 + (rows + 1) / 2.0);
 		double f = best_of(attention_job, &a, 0.05) / ATTN_REPEAT;
 		double t = best_of(attention_back_job, &b, 0.1);
 		printf("%6d %6d %6d %10.1f %10.1f %10.1f\n", rows, pos0, dim,

@@ -7,9 +7,12 @@
  * next's through dx in memory, which changes no bit.
  */
 
-/* Rows of W in a panel: fewer would load and store dx too often, more would
- * take W in narrow pieces, slow to come from memory. */
+/* Rows of W in a panel: fewer load and store dx too often, more take W in
+ * narrow pieces, slow to come from memory.  From BACK_MANY rows of dy on the
+ * first counts for more. */
 #define BACK_ROWS 167
+#define BACK_ROWS_MANY 383
+#define BACK_MANY 256
 #define BACK_AHEAD 12000	/* bytes of W asked for in advance */
 
 /* ---- unpacking: a row's block goes to dst, dst + stride, ... ---- */
@@ -136,11 +139,12 @@ static void back_edge(job t, int rows, int width)
 	}
 }
 
-/* Panels of nearly equal size: *high rows of W by *wide columns. */
-static void back_split(int rows, int cols, int *high, int *wide)
+/* Panels of nearly equal size: *high of `rows` rows of W, of which at most
+ * `most` should be, by *wide of `cols` columns. */
+static void back_split(int rows, int most, int cols, int *high, int *wide)
 {
 	const int room = (int)(NNR__PANEL_MAX / 4), all = (cols + 31) & ~31;
-	int h = rows < BACK_ROWS ? rows : BACK_ROWS, count;
+	int h = rows < most ? rows : most, count;
 
 	count = (all + room / (h + 1) - 1) / (room / (h + 1));
 	*wide = ((all + count - 1) / count + 31) & ~31;
@@ -159,7 +163,8 @@ void ISA(linear_back)(const nnr__mat *w, int k0, int k1, const float *dy,
 	assert(k0 % 32 == 0 && (k1 % 32 == 0 || k1 == w->cols));
 	if (rows <= 0 || k0 >= k1)
 		return;
-	back_split(w->rows, k1 - k0, &high, &wide);
+	back_split(w->rows, rows < BACK_MANY ? BACK_ROWS : BACK_ROWS_MANY,
+		   k1 - k0, &high, &wide);
 	for (int n = 0; n < w->rows; n += high) {
 		int n1 = w->rows - n < high ? w->rows : n + high;
 		job t = { .x = dy + n, .ldx = ldy, .ldy = ldx,
