@@ -35,7 +35,7 @@ CLI_ONLY = ("printf vprintf fprintf vfprintf puts fputs putchar perror exit "
 
 LINE_MAX, FUNCTION_MAX, FUNCTION_HARD = 80, 60, 100
 FILE_MAX, FILE_HARD, COMPLEXITY_MAX = 600, 1000, 20
-SOURCE_BUDGET = 25000   # lines of code in src/
+SOURCE_BUDGET = 40000   # lines of code in src/
 
 # (rule, "file" or "file:function"): reason
 ALLOW = {

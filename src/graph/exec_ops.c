@@ -89,15 +89,16 @@ static void do_rmsnorm(const nnr__exec *e, const nnr__block *b)
 	const nnr__slot *y = nnr__slot_of(e, b->step->id);
 
 	for (int r = b->r0; r < b->r1; r++)
-		e->k->rmsnorm(nnr__row(x, r), b->node->vec, x->cols, b->node->eps,
-			      nnr__row(y, r));
+		e->k->rmsnorm(nnr__row(x, r), b->node->vec, x->cols,
+			      b->node->eps, nnr__row(y, r));
 }
 
 static void do_linear(const nnr__exec *e, const nnr__block *b)
 {
 	nnr__id id = b->step->id;
 	const nnr__node *n = b->node;
-	const nnr__slot *x = nnr__slot_of(e, n->src[0]), *y = nnr__slot_of(e, id);
+	const nnr__slot *x = nnr__slot_of(e, n->src[0]);
+	const nnr__slot *y = nnr__slot_of(e, id);
 	const nnr__slot *res = n->src[1] ? nnr__slot_of(e, n->src[1]) : NULL;
 	nnr__product p = {
 		.k = e->k, .w = n->mat, .tail = &e->plan.tail[id],

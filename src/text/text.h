@@ -66,8 +66,8 @@ const nnr__pretok *nnr__pretok_find(nnr__str name, nnr_error *err);
  * is -1.  Those that lead stand before BOS. */
 typedef struct nnr__piece_of {
 	int32_t token;		/* >= 0: this special token; -1: text */
-	int32_t rows;		/* > 0: so many virtual tokens, from -1 - row0 */
-	int32_t row0;
+	/* rows > 0: so many virtual tokens, from -1 - row0 */
+	int32_t rows, row0;
 	size_t start, len;	/* text: bytes of nnr__prompt.text, in order */
 	const char *part;	/* id of the step it came from */
 	bool varies;		/* false: the same for every item */
