@@ -258,7 +258,7 @@ int nnr_program_test(nnr_program *p, int *tests, int *failed, char **json,
 typedef struct nnr_grad_opts {
 	const char *data;	/* .tsv, .jsonl or .txt; needed */
 	int64_t limit;		/* the first items; 0: all */
-	size_t memory;		/* bytes for activations; 0: 512 MiB */
+	size_t memory;		/* bytes for activations; 0: 768 MiB */
 	int plain;		/* every item runs its own copy of what all
 				   begin with, as reference frameworks do */
 } nnr_grad_opts;
@@ -270,6 +270,19 @@ typedef struct nnr_grad_opts {
  * NNR_E_INPUT: nothing is learnable, or bad data. */
 int nnr_program_grad(nnr_program *p, const nnr_grad_opts *o,
 		     const char *path, char **json, nnr_error *err);
+
+typedef struct nnr_step_opts {
+	const char *data;	/* as of nnr_program_grad */
+	int64_t limit, steps;	/* steps 0: those of `train`, at least 5 */
+	size_t memory;
+	int plain;
+} nnr_step_opts;
+
+/* Seconds of a training step on batches as training makes them, the first
+ * one and loading excluded: {"step_s" (median),"peak_bytes","mode","cpu",
+ * ...}.  Changes the values of the program's tensors. */
+int nnr_program_step_bench(nnr_program *p, const nnr_step_opts *o,
+			   char **json, nnr_error *err);
 
 /* ---- evaluation of a bound program ---- */
 

@@ -163,7 +163,7 @@ typedef struct nnr__reading {
 /* ---- training data: prompts of items, tokenised once ---- */
 typedef struct nnr__lesson nnr__lesson;
 /* Renders and tokenises the items of d, which must have targets and outlive
- * the lesson.  memory: bytes that activations of a pass may take, 0: 512
+ * the lesson.  memory: bytes that activations of a pass may take, 0: 768
  * MiB; it decides how much is computed again and how a batch is cut. */
 int nnr__lesson_new(nnr__lesson **l, nnr_program *p, const nnr__data *d,
 		    size_t memory, nnr_error *err);

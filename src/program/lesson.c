@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MEMORY ((size_t)512 << 20)
+#define MEMORY ((size_t)768 << 20)
 #define ROWS_LEAST 256		/* rows a pass should have, if it can */
 
 /* ---- items ---- */
