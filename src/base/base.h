@@ -251,9 +251,9 @@ struct nnr__jnode {
 	nnr__jnode *child, *next;
 	uint32_t count;
 };
-/* Parses one document into the arena.  Refuses invalid UTF-8,
- * duplicate keys, depth > 64; \u0000 in a string is a byte of it (len, not
- * strlen).  Message: name:line:column: what. */
+/* Parses one document into the arena.  Refuses invalid UTF-8, duplicate
+ * keys, depth > 64, more than 4 million values; \u0000 in a string is a byte
+ * of it (len, not strlen).  Message: name:line:column: what. */
 int nnr__json_parse(nnr__arena *a, const nnr__jnode **out, const char *name,
 		    const char *text, size_t n, nnr_error *err);
 const nnr__jnode *nnr__json_get(const nnr__jnode *obj, const char *key);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * json.c: one JSON document into an arena, through jansson.  Size, depth and
+ * json.c: one JSON document into an arena, through jansson.  Count, depth and
  * UTF-8 are checked before jansson sees the bytes; it refuses duplicate keys
  * and NUL in texts.  Objects keep the order of the file.  Writing JSON is in
  * buf.c.
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define DEPTH_LIMIT 64
+#define MARKS_LIMIT (1 << 22)	/* , : [ and {: a value has at least one */
 
 static int fail_at(nnr_error *err, const char *name, const char *text,
 		   size_t offset, const char *what)
@@ -29,13 +30,14 @@ static int fail_at(nnr_error *err, const char *name, const char *text,
 			 col, what);
 }
 
-/* UTF-8 and depth.  Brackets inside texts do not count. */
+/* UTF-8, depth, and how many nodes it would make: they take more memory than
+ * the text.  What is inside texts does not count. */
 static int precheck(const char *name, const char *text, size_t n,
 		    nnr_error *err)
 {
 	size_t bad = nnr__utf8_valid(text, n);
 	bool in_text = false;
-	int depth = 0;
+	int depth = 0, marks = 0;
 
 	if (bad < n)
 		return fail_at(err, name, text, bad, "not valid UTF-8");
@@ -47,13 +49,17 @@ static int precheck(const char *name, const char *text, size_t n,
 			in_text = !in_text;
 		else if (in_text)
 			continue;
-		else if (c == '[' || c == '{')
-			depth++;
 		else if (c == ']' || c == '}')
 			depth--;
+		else if (c == '[' || c == '{')
+			depth++;
+		marks += !in_text && (c == '[' || c == '{' || c == ',' ||
+				      c == ':');
 		if (depth > DEPTH_LIMIT)
 			return fail_at(err, name, text, i,
 				       "nested deeper than 64");
+		if (marks > MARKS_LIMIT)
+			return fail_at(err, name, text, i, "too many values");
 	}
 	return 0;
 }

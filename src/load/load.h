@@ -119,6 +119,11 @@ char *nnr__backbone_info(const nnr__backbone *b);
  * mtime, ctime) are unchanged and verify is false. */
 int nnr__model_hash(const char *path, bool verify, char hex[65],
 		    nnr_error *err);
+/* Notes in the cache folder where a model with this hash is, and finds it
+ * there again: its path (malloc'd), or NULL when it is not there or has
+ * become another file (found.c). */
+void nnr__model_remember(const char *path, const char *hex);
+char *nnr__model_recall(const char *hex);
 /* An alias (user's config models.yaml, or models.def and pulled), a path, or
  * alias@sha256:HEX (checked) to a file path; malloc'd.  base_dir: folder
  * that relative paths count from, NULL for the current one. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * files.c: the files a source names.  They are relative to its folder and
- * stay below it: no absolute path, no "..", no symbolic link out.
+ * stay below it: no absolute path, no "..", no symbolic link out.  Those of
+ * an artifact are in it, and nothing else is opened for it.
  */
 #define _XOPEN_SOURCE 700	/* realpath */
-#include "step.h"
+#include "program/artifact_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,9 @@ int nnr__program_file(const nnr_program *p, const nnr__step *s,
 	int rc = 0;
 
 	*path = NULL;
+	if (p->artifact)
+		return nnr__fail_step(p, s, param, err, "the file `%.100s` is "
+				      "not in the artifact", rel);
 	if (!p->dir)
 		return nnr__fail_step(p, s, param, err, "a source in memory "
 				      "cannot name a file");
@@ -68,25 +72,105 @@ int nnr__program_file(const nnr_program *p, const nnr__step *s,
 	return rc;
 }
 
+/* The bytes of a file, from the folder or from the artifact. */
+static int read_bytes(nnr_program *p, const nnr__step *s, const char *param,
+		      const char *rel, size_t max, nnr__buf *out,
+		      nnr_error *err)
+{
+	const nnr__embedded *f = NULL;
+	char *path = NULL;
+	int rc;
+
+	if (p->artifact)
+		f = nnr__artifact_file(p->artifact, rel);
+	if (f && f->text) {
+		nnr__buf_add(out, f->text, f->len);
+		return out->bad ? nnr__fail_memory(err, rel, f->len) : 0;
+	}
+	rc = nnr__program_file(p, s, param, rel, &path, err);
+	if (rc)
+		return rc;
+	rc = nnr__file_read(out, path, max, err);
+	free(path);
+	if (rc)
+		nnr__place_prefix(p, s, param, err);
+	return rc;
+}
+
 int nnr__program_file_read(nnr_program *p, const nnr__step *s,
 			   const char *param, const char *rel, size_t max,
 			   nnr__buf *out, nnr_error *err)
 {
 	nnr__buf head = { 0 };
-	char *path = NULL;
-	int rc = nnr__program_file(p, s, param, rel, &path, err);
+	char hash[65];
+	int rc = read_bytes(p, s, param, rel, max, out, err);
 
 	if (rc)
 		return rc;
-	rc = nnr__file_read(out, path, max, err);
-	free(path);
-	if (rc) {
-		nnr__place_prefix(p, s, param, err);
+	nnr__sha_of(out->p, out->len, hash);
+	rc = nnr__program_note(p, rel, out->p ? out->p : "", out->len, hash,
+			       err);
+	if (rc)
 		return rc;
-	}
 	nnr__buf_addf(&head, "\nfile %s %zu\n", rel, out->len);
 	nnr__sha_add(&p->sha, head.p, head.len);
 	nnr__sha_add(&p->sha, out->p, out->len);
 	nnr__buf_release(&head);
 	return 0;
+}
+
+/* ---- what an artifact keeps of them ---- */
+
+static nnr__embedded *find_note(nnr_program *p, const char *rel)
+{
+	for (int i = 0; i < p->files; i++)
+		if (strcmp(p->file[i].name, rel) == 0)
+			return &p->file[i];
+	return NULL;
+}
+
+int nnr__program_note(nnr_program *p, const char *rel, const char *text,
+		      size_t len, const char *hash, nnr_error *err)
+{
+	nnr__embedded *f = find_note(p, rel);
+
+	if (!f) {
+		if (!nnr__grow(&p->file, &p->file_cap, (size_t)p->files,
+			       sizeof(*p->file)))
+			return nnr__fail_memory(err, rel, sizeof(*f));
+		f = &p->file[p->files];
+		f->name = nnr__strdup(rel);
+		if (!f->name)
+			return nnr__fail_memory(err, rel, strlen(rel));
+		p->files++;
+	}
+	memcpy(f->hash, hash, sizeof(f->hash));
+	if (!text || f->text)
+		return 0;
+	f->text = nnr__strndup(text, len);
+	f->len = len;
+	return f->text ? 0 : nnr__fail_memory(err, rel, len);
+}
+
+int nnr__program_keep_notes(nnr_program *p, nnr_error *err)
+{
+	const nnr__artifact *a = p->artifact;
+	int rc = 0;
+
+	for (int i = 0; a && i < a->files && !rc; i++)
+		if (!a->file[i].text)
+			rc = nnr__program_note(p, a->file[i].name, NULL, 0,
+					       a->file[i].hash, err);
+	return rc;
+}
+
+void nnr__program_forget_files(nnr_program *p)
+{
+	for (int i = 0; i < p->files; i++) {
+		free(p->file[i].name);
+		free(p->file[i].text);
+	}
+	free(p->file);
+	p->file = NULL;
+	p->files = 0;
 }

@@ -3,7 +3,7 @@
  * lower.c: joins a program and a model: tokens of the choices, the constant
  * beginning of every prompt as a compiled prefix, fits.
  */
-#include "program/learn.h"
+#include "program/artifact.h"
 #include "step.h"
 
 #include <stdlib.h>
@@ -113,6 +113,7 @@ static int bind_all(nnr_program *p, const nnr__engine_opts *o,
 			rc = s->row->bind(p, s, err);
 	}
 	rc = rc ? rc : nnr__lowered_new(p, err);
+	rc = rc ? rc : nnr__artifact_apply(p, err);
 	rc = rc ? rc : nnr__program_lower(p, err);
 	for (int i = 0; i < p->outs && !rc; i++) {
 		nnr__step *s = &p->out[i];
@@ -154,17 +155,30 @@ void nnr__program_unbind(nnr_program *p)
 	p->ready = false;
 }
 
+void nnr__program_unfit(nnr_program *p)
+{
+	for (int i = 0; i < p->tensors; i++)
+		if (p->tensor[i]->step->row->fit)
+			p->tensor[i]->set = false;
+	p->ready = false;
+}
+
 int nnr__program_fit(nnr_program *p, nnr_error *err)
 {
 	nnr_error local;
 	int rc = 0;
 
+	if (!err)
+		err = &local;
 	if (p->ready)
 		return 0;
+	rc = nnr__trained_check(p, err);
 	for (int i = 0; i < p->outs && !rc; i++) {
 		nnr__step *s = &p->out[i];
-		if (s->when != NNR__WHEN_TRAIN && s->row->fit)
-			rc = s->row->fit(p, s, true, err ? err : &local);
+		if (s->when == NNR__WHEN_TRAIN || !s->row->fit)
+			continue;
+		rc = s->row->fit(p, s, false, err);
+		rc = rc ? rc : s->row->fit(p, s, true, err);
 	}
 	p->ready = !rc;
 	return rc;

@@ -320,9 +320,9 @@ struct nnr__a_calibrate {
 	nnr__strings columns;
 	int64_t count, length, seed, limit;
 	double l2;		/* affine */
-	/* fitted: score_c -> scale[c]*score_c + shift[c] */
-	double *scale, *shift;
-	bool fitted;
+	/* fitted: score_c -> scale[c]*score_c + shift[c].  Tensors, so that
+	 * what is stored is what is used; `set` says whether they are. */
+	struct nnr__ptensor *scale, *shift;
 };
 
 struct nnr__init;
@@ -433,8 +433,12 @@ void nnr__lines_text(const char *s, size_t n, int most, nnr__buf *out);
 int nnr__program_bind(nnr_program *p, const nnr_model *m,
 		      const nnr__engine_opts *o, nnr_error *err);
 void nnr__program_unbind(nnr_program *p);
-/* Fits what names its data, once; nnr__program_answers does it by itself. */
+/* Fits what is not fitted yet; nnr__program_answers does it by itself.
+ * Refuses learnable tensors that were never trained (p->untrained: takes
+ * them). */
 int nnr__program_fit(nnr_program *p, nnr_error *err);
+/* Forgets every fit: call after learnable tensors changed. */
+void nnr__program_unfit(nnr_program *p);
 
 /* ---- answers (answer.c) ---- */
 typedef struct nnr__sample {

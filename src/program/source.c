@@ -4,6 +4,7 @@
  * args live in the program's arena; the YAML tree is gone afterwards.
  */
 #include "program/learn.h"
+#include "program/artifact.h"
 #include "step.h"
 
 #include <stdlib.h>
@@ -353,6 +354,15 @@ static int read_top(nnr__src *s, const nnr__ynode *top)
 	return rc ? rc : run_hooks(s, true);
 }
 
+/* Checks and loads a tree, which is then the program's. */
+static int read_tree(nnr__src *s, const char *text, size_t n,
+		     const nnr__ynode *top)
+{
+	int rc = read_top(s, top);
+
+	return rc ? rc : nnr__source_keep(s, text, n, top);
+}
+
 static int read_source(nnr__src *s, const char *text, size_t n,
 		       const nnr__strings *set)
 {
@@ -370,7 +380,7 @@ static int read_source(nnr__src *s, const char *text, size_t n,
 					       : "empty: %d programs in it",
 				       s->yaml.count);
 	rc = set ? nnr__set_apply(s, s->yaml.doc[0], set) : 0;
-	return rc ? rc : read_top(s, s->yaml.doc[0]);
+	return rc ? rc : read_tree(s, text, n, s->yaml.doc[0]);
 }
 
 /* The bytes that make a program what it is: its source and its overrides;
@@ -408,9 +418,9 @@ static int copy_set(nnr__src *s, const nnr__strings *set)
 	return 0;
 }
 
-int nnr__program_parse(nnr_program **out, const char *name, const char *dir,
-		       const char *text, size_t n, const nnr__strings *set,
-		       nnr_error *err)
+int nnr__program_read(nnr_program **out, const char *name, const char *dir,
+		      const char *text, size_t n, const nnr__strings *set,
+		      struct nnr__artifact *from, nnr_error *err)
 {
 	nnr_error local;
 	nnr__src s = { .err = err ? err : &local };
@@ -418,9 +428,12 @@ int nnr__program_parse(nnr_program **out, const char *name, const char *dir,
 	int rc = 0;
 
 	*out = NULL;
-	if (!p)
+	if (!p) {
+		nnr__artifact_free(from);
 		return nnr__fail_memory(err, name, sizeof(*p));
+	}
 	s.p = p;
+	p->artifact = from;
 	p->path = nnr__strdup(name);
 	p->dir = dir ? nnr__strdup(dir) : NULL;
 	if (!p->path || (dir && !p->dir))
@@ -432,6 +445,7 @@ int nnr__program_parse(nnr_program **out, const char *name, const char *dir,
 	}
 	if (!rc)
 		nnr__sha_end(&p->sha, p->hash);
+	rc = rc ? rc : nnr__program_keep_notes(p, s.err);
 	nnr__yaml_release(&s.yaml);
 	for (int i = 0; i < s.sets; i++)
 		nnr__yaml_release(&s.set[i]);
@@ -443,14 +457,25 @@ int nnr__program_parse(nnr_program **out, const char *name, const char *dir,
 	return rc;
 }
 
+int nnr__program_parse(nnr_program **p, const char *name, const char *dir,
+		       const char *text, size_t n, const nnr__strings *set,
+		       nnr_error *err)
+{
+	return nnr__program_read(p, name, dir, text, n, set, NULL, err);
+}
+
 int nnr__program_open(nnr_program **p, const char *path,
 		      const nnr__strings *set, nnr_error *err)
 {
 	nnr__buf text = { 0 };
-	char *dir = nnr__path_dir(path);
-	int rc = dir ? nnr__file_read(&text, path, SOURCE_MAX, err)
-		     : nnr__fail_memory(err, path, strlen(path));
+	char *dir;
+	int rc;
 
+	if (nnr__artifact_is(path))
+		return nnr__artifact_open(p, path, set, err);
+	dir = nnr__path_dir(path);
+	rc = dir ? nnr__file_read(&text, path, SOURCE_MAX, err)
+		 : nnr__fail_memory(err, path, strlen(path));
 	*p = NULL;
 	if (!rc)
 		rc = nnr__program_parse(p, path, dir, text.p ? text.p : "",
@@ -475,6 +500,8 @@ void nnr__program_close(nnr_program *p)
 		nnr__record_release(&p->test_out[i]);
 	}
 	nnr__regex_free(p->target);
+	nnr__program_forget_files(p);
+	nnr__artifact_free(p->artifact);
 	nnr__arena_release(&p->arena);
 	free(p->path);
 	free(p->dir);

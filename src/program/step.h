@@ -67,20 +67,38 @@ int nnr__step_read(nnr__src *s, const nnr__ynode *node, bool input,
 int nnr__fields_read(nnr__src *s, const nnr__ynode *map, const char *what,
 		     nnr__field **out, int *n);
 int nnr__tests_read(nnr__src *s, const nnr__ynode *top);
+/* Keeps the source for an artifact: the text, or `top` written again where
+ * overrides changed it (emit.c). */
+int nnr__source_keep(nnr__src *s, const char *text, size_t n,
+		     const nnr__ynode *top);
+/* nnr__program_parse of the source in an artifact, which is the program's
+ * from here on, whatever happens; NULL: there is none. */
+int nnr__program_read(nnr_program **out, const char *name, const char *dir,
+		      const char *text, size_t n, const nnr__strings *set,
+		      struct nnr__artifact *from, nnr_error *err);
 /* Kinds chain, templates find their fields, needs are granted (chain.c). */
 int nnr__chain_check(nnr_program *p, nnr_error *err);
 const char *nnr__kind_name(nnr__kind k);
 
 /* ---- files of a source (files.c) ---- */
 /* rel to a path that can be opened; malloc'd.  Refuses what leaves the
- * source's folder; s and param say where it is written. */
+ * source's folder, and any file of an artifact; s and param say where it is
+ * written. */
 int nnr__program_file(const nnr_program *p, const nnr__step *s,
 		      const char *param, const char *rel, char **path,
 		      nnr_error *err);
-/* Its bytes, which join the program's hash while it is being read. */
+/* Its bytes, which join the program's hash while it is being read, and an
+ * artifact of it; one of an artifact is read from there. */
 int nnr__program_file_read(nnr_program *p, const nnr__step *s,
 			   const char *param, const char *rel, size_t max,
 			   nnr__buf *out, nnr_error *err);
+/* Notes a file that the program depends on but does not need to answer: its
+ * hash goes into an artifact.  text NULL: only that. */
+int nnr__program_note(nnr_program *p, const char *rel, const char *text,
+		      size_t len, const char *hash, nnr_error *err);
+/* Those that the program's artifact has noted. */
+int nnr__program_keep_notes(nnr_program *p, nnr_error *err);
+void nnr__program_forget_files(nnr_program *p);
 
 /* ---- data of a program (data.c) ---- */
 /* What its files may declare.  `names` (room for inputs + 3) holds them. */

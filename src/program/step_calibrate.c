@@ -10,8 +10,10 @@
  *   affine      scale and shift fitted to labelled data (fit_affine.c)
  *
  * A fit on data is kept in the cache folder under the hashes of backbone,
- * program and data, and the mode.  Items being answered never enter a fit.
+ * program and data, what was learned, and the mode.  Items being answered
+ * never enter a fit.
  */
+#include "program/learn.h"
 #include "step.h"
 
 #include <math.h>
@@ -82,14 +84,16 @@ static int check(nnr_program *p, nnr__step *s, nnr_error *err)
 	return 0;
 }
 
-/* The data is read when it is fitted on; that it is there is said now. */
+/* The data is read when it is fitted on; that it is there is said now.  An
+ * artifact has the fit instead. */
 static int load(nnr_program *p, nnr__step *s, nnr_error *err)
 {
 	const args *a = s->args;
 	char *path = NULL;
-	int rc = a->data ? nnr__program_file(p, s, "data", a->data, &path,
-					     err) : 0;
+	int rc = 0;
 
+	if (a->data && !p->artifact)
+		rc = nnr__program_file(p, s, "data", a->data, &path, err);
 	free(path);
 	return rc;
 }
@@ -157,9 +161,10 @@ static int shift_by_mean(nnr_program *p, nnr__step *s,
 	rc = sum_scores(p, s, item, n, &sum, err);
 	for (int c = 0; c < labels && !rc; c++) {
 		double mean = sum.total[c] / sum.n;
-		a->scale[c] = 1;
-		a->shift[c] = probability ? -log(mean) : -mean;
-		if (!isfinite(a->shift[c]))
+		double shift = probability ? -log(mean) : -mean;
+		a->scale->value[c] = 1;
+		a->shift->value[c] = (float)shift;
+		if (!isfinite(shift))
 			rc = nnr__fail_step(p, s, NULL, err, "the label `%s` "
 					    "has no probability at all in the "
 					    "fit", p->output.labels.s[c]);
@@ -302,15 +307,21 @@ static int fit_affine(nnr_program *p, nnr__step *s, const nnr__data *d,
 	args *a = s->args;
 	int labels = p->output.labels.n, rc;
 	struct sum sum = { 0 };
+	double *scale = nnr__calloc(2 * (size_t)labels, sizeof(double));
 
 	sum.total = nnr__calloc((size_t)labels, sizeof(double));
 	sum.row = nnr__calloc((size_t)d->n * (size_t)labels, sizeof(double));
-	if (!sum.total || !sum.row)
+	if (!scale || !sum.total || !sum.row)
 		rc = nnr__fail_memory(err, "a fit", (size_t)d->n);
 	else
 		rc = sum_scores(p, s, d->item, d->n, &sum, err);
 	rc = rc ? rc : nnr__fit_affine(sum.row, d->label, d->n, labels, a->l2,
-				       a->scale, a->shift, err);
+				       scale, scale + labels, err);
+	for (int c = 0; c < labels && !rc; c++) {
+		a->scale->value[c] = (float)scale[c];
+		a->shift->value[c] = (float)scale[labels + c];
+	}
+	free(scale);
 	free(sum.total);
 	free(sum.row);
 	return rc;
@@ -324,9 +335,14 @@ static char *fit_path(const nnr_program *p, const nnr__step *s,
 	nnr__buf key = { 0 }, rel = { 0 };
 	char *cache = nnr__cache_dir(), *path = NULL, hex[65];
 
-	nnr__buf_addf(&key, "nnr fit 1\n%s\n%s\n%s\n%s\n%s\n",
+	nnr__buf_addf(&key, "nnr fit 2\n%s\n%s\n%s\n%s\n%s\n",
 		      p->model->bb->hash, p->hash, s->id, data_hash,
 		      nnr__engine_arithmetic(p->engine));
+	/* What was learned since the source was read is part of it too. */
+	for (int i = 0; i < p->tensors; i++)
+		if (p->tensor[i]->grad)
+			nnr__buf_add(&key, p->tensor[i]->value,
+				     p->tensor[i]->n * sizeof(float));
 	nnr__sha_of(key.p, key.len, hex);
 	nnr__buf_addf(&rel, "fits/%s.json", hex);
 	if (cache && !key.bad && !rel.bad)
@@ -337,7 +353,7 @@ static char *fit_path(const nnr_program *p, const nnr__step *s,
 	return path;
 }
 
-static bool take_numbers(const nnr__jnode *list, double *out, int n)
+static bool take_numbers(const nnr__jnode *list, float *out, int n)
 {
 	const nnr__jnode *c;
 
@@ -347,7 +363,7 @@ static bool take_numbers(const nnr__jnode *list, double *out, int n)
 	for (int i = 0; i < n; i++, c = c->next) {
 		if (c->kind != NNR__J_NUMBER)
 			return false;
-		out[i] = c->num;
+		out[i] = (float)c->num;
 	}
 	return true;
 }
@@ -365,14 +381,16 @@ static bool read_fit(const nnr_program *p, args *a, const char *path)
 	    nnr__file_read(&text, path, (size_t)1 << 24, NULL) == 0 &&
 	    nnr__json_parse(&arena, &top, path, text.p ? text.p : "",
 			    text.len, NULL) == 0)
-		ok = take_numbers(nnr__json_get(top, "scale"), a->scale, n) &&
-		     take_numbers(nnr__json_get(top, "shift"), a->shift, n);
+		ok = take_numbers(nnr__json_get(top, "scale"),
+				  a->scale->value, n) &&
+		     take_numbers(nnr__json_get(top, "shift"),
+				  a->shift->value, n);
 	nnr__arena_release(&arena);
 	nnr__buf_release(&text);
 	return ok;
 }
 
-static void add_numbers(nnr__buf *out, const double *v, int n)
+static void add_numbers(nnr__buf *out, const float *v, int n)
 {
 	nnr__buf_addc(out, '[');
 	for (int i = 0; i < n; i++) {
@@ -390,9 +408,9 @@ static void write_fit(const nnr_program *p, const args *a, const char *path)
 	char *dir = nnr__path_dir(path);
 
 	nnr__buf_adds(&text, "{\"nnr\":1,\"scale\":");
-	add_numbers(&text, a->scale, p->output.labels.n);
+	add_numbers(&text, a->scale->value, p->output.labels.n);
 	nnr__buf_adds(&text, ",\"shift\":");
-	add_numbers(&text, a->shift, p->output.labels.n);
+	add_numbers(&text, a->shift->value, p->output.labels.n);
 	nnr__buf_adds(&text, "}\n");
 	if (dir && !text.bad && nnr__mkdirs(dir, NULL) == 0)
 		nnr__file_write(path, text.p, text.len, NULL);
@@ -427,9 +445,10 @@ static int fit_data(nnr_program *p, nnr__step *s, nnr_error *err)
 	free(path);
 	if (rc)
 		return nnr__place_prefix(p, s, "data", err);
-	if (!p->no_cache)
+	rc = nnr__program_note(p, a->data, NULL, 0, d.rec.hash, err);
+	if (!p->no_cache && !rc)
 		kept = fit_path(p, s, d.rec.hash);
-	if (!kept || !read_fit(p, a, kept)) {
+	if (!rc && (!kept || !read_fit(p, a, kept))) {
 		rc = fit_on(p, s, &d, err);
 		if (!rc && kept)
 			write_fit(p, a, kept);
@@ -441,19 +460,19 @@ static int fit_data(nnr_program *p, nnr__step *s, nnr_error *err)
 
 /* ---- hooks ---- */
 
-static int bind(nnr_program *p, nnr__step *s, nnr_error *err)
+static int tensors(nnr_program *p, nnr__step *s, nnr_error *err)
 {
 	args *a = s->args;
-	size_t n = (size_t)p->output.labels.n;
+	const int64_t dim[] = { p->output.labels.n };
 
-	free(a->scale);
-	free(a->shift);
-	a->scale = nnr__calloc(n, sizeof(*a->scale));
-	a->shift = nnr__calloc(n, sizeof(*a->shift));
-	a->fitted = false;
-	if (!a->scale || !a->shift)
-		return nnr__fail_memory(err, "a fit", n);
-	return 0;
+	a->scale = nnr__tensor_add(p, s, "scale", 1, dim, false, err);
+	a->shift = nnr__tensor_add(p, s, "shift", 1, dim, false, err);
+	return a->scale && a->shift ? 0 : NNR_E_MEMORY;
+}
+
+static bool fitted(const args *a)
+{
+	return a->scale->set && a->shift->set;
 }
 
 static int fit(nnr_program *p, nnr__step *s, bool data, nnr_error *err)
@@ -461,10 +480,10 @@ static int fit(nnr_program *p, nnr__step *s, bool data, nnr_error *err)
 	args *a = s->args;
 	int rc;
 
-	if (a->fitted || data != (a->method != NNR__CAL_CONTEXTUAL))
+	if (fitted(a) || data != (a->method != NNR__CAL_CONTEXTUAL))
 		return 0;
 	rc = data ? fit_data(p, s, err) : fit_contextual(p, s, err);
-	a->fitted = !rc;
+	a->scale->set = a->shift->set = !rc;
 	return rc;
 }
 
@@ -472,25 +491,17 @@ static int run(nnr_program *p, nnr__step *s, nnr__batch *b, nnr_error *err)
 {
 	const args *a = s->args;
 
-	if (!a->fitted)
+	if (!fitted(a))
 		return nnr__fail_step(p, s, NULL, err, "is not fitted");
 	for (int i = 0; i < b->n; i++) {
 		double *v = b->answer[i].score;
 		nnr__log_softmax(v, b->answer[i].scores);
 		for (int c = 0; c < b->answer[i].scores; c++)
-			v[c] = a->scale[c] * v[c] + a->shift[c];
+			v[c] = (double)a->scale->value[c] * v[c] +
+			       (double)a->shift->value[c];
 		nnr__log_softmax(v, b->answer[i].scores);
 	}
 	return 0;
-}
-
-static void release(nnr__step *s)
-{
-	args *a = s->args;
-
-	free(a->scale);
-	free(a->shift);
-	a->scale = a->shift = NULL;
 }
 
 static const char *alignment_of(const nnr__step *s)
@@ -505,6 +516,6 @@ const nnr__step_row nnr__step_calibrate = {
 	.takes = NNR__K_SCORES, .gives = NNR__K_SCORES,
 	.alignment = "statistical", .alignment_of = alignment_of,
 	.param = params, .bare = "method", .args = sizeof(args),
-	.check = check, .load = load, .bind = bind, .fit = fit,
-	.run = run, .release = release
+	.check = check, .load = load, .tensors = tensors, .fit = fit,
+	.run = run
 };

@@ -9,17 +9,11 @@
 #include <math.h>
 #include <unistd.h>
 
-#include "../synth_vocab.h"
+#include "../synth_model.h"
 #include "program/step.h"
 
 static char dir[64];
 static nnr_model model;
-
-#define CHATML \
-	"{% for message in messages %}" \
-	"{{'<|im_start|>' + message['role'] + '\n' + message['content'] + " \
-	"'<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}" \
-	"{{ '<|im_start|>assistant\n' }}{% endif %}"
 
 static void put(const char *name, const char *text, size_t n)
 {
@@ -31,46 +25,12 @@ static void put(const char *name, const char *text, size_t n)
 		fail_msg("%s", err.message);
 }
 
-/* The tiny model's layers below a vocabulary of all bytes. */
-static void tensors(synth *s)
-{
-	const int h = SYNTH_HIDDEN, kv = SYNTH_KV_HEADS * SYNTH_DIM;
-
-	synth_tensor(s, "token_embd.weight", NNR__Q8_0, h, VOCAB_COUNT);
-	synth_tensor(s, "blk.0.attn_norm.weight", NNR__F32, h, 1);
-	synth_tensor(s, "blk.0.attn_q.weight", NNR__Q4_1, h, h);
-	synth_tensor(s, "blk.0.attn_k.weight", NNR__BF16, h, kv);
-	synth_tensor(s, "blk.0.attn_v.weight", NNR__F16, h, kv);
-	synth_tensor(s, "blk.0.attn_output.weight", NNR__Q4_0, h, h);
-	synth_tensor(s, "blk.0.ffn_norm.weight", NNR__F32, h, 1);
-	synth_tensor(s, "blk.0.ffn_gate.weight", NNR__Q4_0, h, SYNTH_FFN);
-	synth_tensor(s, "blk.0.ffn_up.weight", NNR__Q4_0, h, SYNTH_FFN);
-	synth_tensor(s, "blk.0.ffn_down.weight", NNR__Q4_0, SYNTH_FFN, h);
-	synth_tensor(s, "output_norm.weight", NNR__F32, h, 1);
-}
-
-/* synth_vocab ends the head; the tensors must be described after its keys,
- * so it is done by hand in the same order: keys, then tensors. */
 static void write_model(void)
 {
-	nnr__buf vocab = { 0 }, file = { 0 };
-	synth s = { 0 };
-	size_t keys;
+	nnr__buf file = { 0 };
 
-	synth_llama_keys(&s);
-	synth_text(&s, "tokenizer.chat_template", CHATML);
-	synth_u32(&s, "tokenizer.ggml.eos_token_id", 2);
-	synth_vocab(&s, "smollm", &vocab);
-	/* the header is 24 bytes; padding before the (empty) data is zeros */
-	keys = vocab.len;
-	while (keys && vocab.p[keys - 1] == 0)
-		keys--;
-	memcpy(&s.kvs, vocab.p + 16, 8);
-	nnr__buf_add(&s.head, vocab.p + 24, keys - 24);
-	tensors(&s);
-	synth_end(&s, &file);
+	synth_model(&file);
 	put("model.gguf", file.p, file.len);
-	nnr__buf_release(&vocab);
 	nnr__buf_release(&file);
 }
 

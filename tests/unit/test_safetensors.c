@@ -293,7 +293,7 @@ static void test_lengths(void **state)
 	}
 }
 
-/* Two million values in 4 MB are refused before they are nodes. */
+/* Four million values in 8 MB are refused before they are nodes. */
 static void test_many_values(void **state)
 {
 	nnr__buf header = { 0 }, b = { 0 };
@@ -302,7 +302,7 @@ static void test_many_values(void **state)
 
 	(void)state;
 	nnr__buf_adds(&header, "{\"t\":[0");
-	for (int i = 0; i < 1 << 21; i++)
+	for (int i = 0; i < 1 << 22; i++)
 		nnr__buf_adds(&header, ",0");
 	nnr__buf_adds(&header, "]}");
 	with_header(&b, header.p, 0);
