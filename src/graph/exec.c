@@ -50,6 +50,10 @@ static void carve(nnr__exec *e, nnr__bump *b)
 	if (e->g->seed)
 		nnr__train_carve(e, b);
 	nnr__codes_carve(b, &e->head_codes, NNR__HEAD_ROWS, features);
+	if (e->g->seed)
+		e->head_part = nnr__bump_take(b, NNR__HEAD_ROWS *
+					      (size_t)features *
+					      sizeof(float));
 }
 
 static int find_rope(nnr__exec *e, nnr_error *err)
@@ -338,6 +342,17 @@ int nnr__exec_forward(nnr__exec *e, const nnr__chunk *c,
 	return rc ? rc : run_steps(e, 0, e->plan.forward_steps, err);
 }
 
+const float *nnr__exec_block_in(const nnr__exec *e, int block)
+{
+	for (int i = 1; i < e->g->seed; i++) {
+		const nnr__node *n = &e->g->node[i];
+
+		if (block ? n->entry == block : n->op == NNR__OP_EMBED)
+			return nnr__slot_of(e, i)->rows;
+	}
+	return NULL;
+}
+
 float *nnr__exec_seed(nnr__exec *e)
 {
 	return nnr__slot_of(e, e->g->seed)->rows;
@@ -475,27 +490,55 @@ typedef struct head_back {
 	size_t ld;
 	int rows;
 	const nnr__mat *head;
-	float *dx;
+	float *dx, *part;
 	bool add;
 } head_back;
+
+/* One chain over a whole vocabulary would lose half a digit: it is cut, and
+ * the parts are added up. */
+#define HEAD_CHAIN 2048
 
 static void head_back_part(void *ctx, int id)
 {
 	const head_back *j = ctx;
 	nnr__exec *e = j->e;
+	size_t cols = (size_t)j->head->cols;
+	bool add = j->add;
 	int c0, c1;
 
 	nnr__col_part(j->head->cols, id, e->threads, &c0, &c1);
-	if (c0 < c1)
-		e->k->linear_back(j->head, c0, c1, j->dlogits, j->ld, j->rows,
-				  j->dx, (size_t)j->head->cols, j->add,
+	for (int n = 0; n < j->head->rows && c0 < c1; n += HEAD_CHAIN) {
+		nnr__mat m = *j->head;
+
+		m.data += (size_t)n * m.row_bytes;
+		m.rows = m.rows - n < HEAD_CHAIN ? m.rows - n : HEAD_CHAIN;
+		e->k->linear_back(&m, c0, c1, j->dlogits + n, j->ld, j->rows,
+				  j->part, cols, false,
 				  e->scratch + (size_t)id * e->scratch_each);
+		for (int r = 0; r < j->rows; r++)
+			for (int c = c0; c < c1; c++) {
+				size_t at = (size_t)r * cols + (size_t)c;
+
+				j->dx[at] = add ? j->dx[at] + j->part[at]
+						: j->part[at];
+			}
+		add = true;
+	}
 }
 
 void nnr__exec_head_back(nnr__exec *e, const float *dlogits, size_t ld,
 			 int rows, const nnr__mat *head, float *dx, bool add)
 {
-	head_back j = { e, dlogits, ld, rows, head, dx, add };
+	size_t cols = (size_t)head->cols;
 
-	nnr__pool_run(e->pool, head_back_part, &j);
+	for (int r = 0; r < rows; r += NNR__HEAD_ROWS) {
+		head_back j = { .e = e, .dlogits = dlogits + (size_t)r * ld,
+				.ld = ld, .head = head, .add = add,
+				.dx = dx + (size_t)r * cols,
+				.part = e->head_part };
+
+		j.rows = rows - r < NNR__HEAD_ROWS ? rows - r :
+			 NNR__HEAD_ROWS;
+		nnr__pool_run(e->pool, head_back_part, &j);
+	}
 }

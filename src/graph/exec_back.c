@@ -372,6 +372,19 @@ void nnr__train_embed(nnr__exec *e)
 	}
 }
 
+/* A thread takes rows of the matrix, so every sum is its alone. */
+static void outer(const nnr__exec *e, const nnr__node *n, int c0, int c1)
+{
+	const nnr__slot *x = nnr__slot_of(e, n->src[0]);
+	const nnr__slot *dy = nnr__slot_of(e, n->src[1]);
+
+	if (c0 < c1)
+		e->k->outer(dy->rows + c0, (size_t)dy->cols, c1 - c0,
+			    x->rows, (size_t)x->cols, x->cols,
+			    e->rows[n->extent], n->grad +
+			    (size_t)c0 * (size_t)x->cols, (size_t)x->cols);
+}
+
 /* ---- dispatch ---- */
 
 void nnr__train_jobs(nnr__exec *e, const nnr__step_of *s, int id)
@@ -385,6 +398,8 @@ void nnr__train_jobs(nnr__exec *e, const nnr__step_of *s, int id)
 		reduce(e, n, id);
 	else if (n->op == NNR__OP_SCATTER)
 		scatter(e, n, s->id, c0, c1);
+	else if (n->op == NNR__OP_OUTER)
+		outer(e, n, c0, c1);
 	else if (n->op == NNR__OP_SITE_BACK)
 		site_back(e, n, s->id, c0, c1);
 	else

@@ -71,6 +71,7 @@ static void find_needs(grad *w)
 		const nnr__node *n = &w->g->node[i];
 		bool need = (n->op == NNR__OP_EMBED && l->embed) ||
 			    (n->op == NNR__OP_ATTENTION && l->kv) ||
+			    (n->op == NNR__OP_LINEAR && n->grad) ||
 			    (l->deep && deep_entry(w, n));
 
 		for (int s = 0; s < NNR__SRCS; s++)
@@ -128,6 +129,11 @@ static void linear_back(grad *w, const nnr__node *n, nnr__id dy)
 
 	if (n->src[1])
 		pass_on(w, n->src[1], dy);
+	if (n->grad)
+		append(w->g, (nnr__node){
+			.op = NNR__OP_OUTER, .extent = n->extent,
+			.cols = n->mat->rows, .grad = n->grad,
+			.src = { act(w, x), dy } });
 	if (w->needs[x])
 		w->of[x] = append(w->g, (nnr__node){
 			.op = NNR__OP_LINEAR_BACK, .extent = n->extent,

@@ -179,6 +179,14 @@ void nnr__site(nnr__graph *g, nnr__id x, const char *name)
 		g->node[x].site = name;
 }
 
+void nnr__weight(nnr__graph *g, nnr__id x, const char *name, int layer)
+{
+	if (x <= 0 || x >= g->nodes)
+		return;
+	g->node[x].weight = name;
+	g->node[x].layer = layer;
+}
+
 /* Sites "block.N.out" are what block N + 1 starts from. */
 static void find_entries(nnr__graph *g)
 {

@@ -38,6 +38,8 @@ typedef struct nnr__node {
 	float eps;
 	int heads, kv_heads, dim, layer;
 	bool tender;		/* LINEAR: keeps two-term codes in `fast` */
+	float *grad;		/* LINEAR, OUTER: of a learned matrix */
+	const char *weight;	/* LINEAR: what the matrix is, or NULL */
 	bool inverse;		/* ROPE: turns back */
 	bool stored;		/* ATTENTION: k, v are in the pages already */
 	const char *site;	/* name of the place, or NULL */
@@ -71,7 +73,23 @@ nnr__id nnr__swiglu(nnr__graph *g, nnr__id gate, nnr__id up);
 /* The wanted rows of x: extent R -> W. */
 nnr__id nnr__wanted(nnr__graph *g, nnr__id x);
 void nnr__site(nnr__graph *g, nnr__id x, const char *name);
+/* Says which of layer `layer`'s matrices a product is by: "attn_q", ... */
+void nnr__weight(nnr__graph *g, nnr__id x, const char *name, int layer);
 int nnr__graph_finish(nnr__graph *g, nnr_error *err);
+
+/* ---- learned matrices beside frozen ones (lora.c) ----
+ * y = x W^T becomes y = x W^T + (x A^T) B^T where the weight of a layer is
+ * named; A is [rank][K], B [N][rank], F32, rank a multiple of 16. */
+typedef struct nnr__lora {
+	const char *weight;
+	int layer;
+	nnr__mat a, b;
+	float *a_grad, *b_grad;	/* NULL: not learned */
+} nnr__lora;
+/* A copy of g with the products of `lora` in it.  NNR_E_INPUT: no product
+ * is by a weight of that name. */
+int nnr__graph_lora(nnr__graph **out, const nnr__graph *g,
+		    const nnr__lora *lora, int loras, nnr_error *err);
 
 /* ---- gradients (grad.c) ---- */
 /* Where learnable data enters f; nothing upstream of it gets a gradient. */
@@ -79,6 +97,7 @@ typedef struct nnr__learns {
 	bool embed;		/* rows at the embedding */
 	bool deep;		/* rows at the input of later blocks */
 	bool kv;		/* key/value rows before the text */
+	bool weights;		/* matrices of nnr__graph_lora */
 	/* Blocks, counted from the last, whose activations are kept; those
 	 * of the others are computed again when their turn comes. */
 	int kept;
@@ -178,9 +197,13 @@ bool nnr__seq_claim(nnr__seq *q, int n);
 /* Appends n positions: kv [layers][2][n][kv_heads * dim], keys as rope
  * leaves them.  False: no memory. */
 bool nnr__seq_put(nnr__seq *q, const float *kv, int n);
+/* All rows of q, in the same layout with n its length. */
+void nnr__seq_get(const nnr__seq *q, float *kv);
 /* The forward pass; features as nnr__exec_run. */
 int nnr__exec_forward(nnr__exec *e, const nnr__chunk *c,
 		      const float **features, nnr_error *err);
+/* What a block took in, rows x hidden, after nnr__exec_forward. */
+const float *nnr__exec_block_in(const nnr__exec *e, int block);
 /* Where to write the gradient of the features (wants x hidden). */
 float *nnr__exec_seed(nnr__exec *e);
 /* The backward pass of the chunk that ran last; adds to what `grads` has. */

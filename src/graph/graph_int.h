@@ -179,6 +179,7 @@ struct nnr__exec {
 	nnr__train train;		/* with gradients */
 	/* head: up to NNR__HEAD_ROWS rows of features at a time */
 	nnr__codes head_codes;
+	float *head_part;		/* with gradients */
 	nnr__tail head_tail;
 	const nnr__mat *head_of;	/* the matrix the tail is of */
 	float *logits;			/* made on first use, for logz */

@@ -271,6 +271,7 @@ static nnr__split split_of(nnr__op op)
 	case NNR__OP_ATTENTION_BACK:
 	case NNR__OP_SCATTER:
 	case NNR__OP_SITE_BACK:
+	case NNR__OP_OUTER:
 		return NNR__S_JOBS;
 	default:
 		return NNR__S_ROWS;

@@ -267,21 +267,28 @@ static nnr__id block(nnr__graph *g, const nnr__backbone *b,
 	nnr__id v = nnr__linear(g, n, &l->v, 0, true);
 	nnr__id q, a, gate, up;
 
+	nnr__weight(g, k, "attn_k", i);
+	nnr__weight(g, v, "attn_v", i);
 	k = nnr__rope(g, k, b->dim, b->rope_inv);
 	if (i == b->layers - 1) {
 		x = nnr__wanted(g, x);
 		n = nnr__wanted(g, n);
 	}
 	q = nnr__linear(g, n, &l->q, 0, false);
+	nnr__weight(g, q, "attn_q", i);
 	q = nnr__rope(g, q, b->dim, b->rope_inv);
 	a = nnr__attention(g, q, k, v, b->heads, b->kv_heads, i);
 	x = nnr__linear(g, a, &l->o, x, false);
+	nnr__weight(g, x, "attn_output", i);
 	nnr__site(g, x, l->attn);
 
 	n = nnr__rmsnorm(g, x, l->ffn_norm, b->eps);
 	gate = nnr__linear(g, n, &l->gate, 0, false);
 	up = nnr__linear(g, n, &l->up, 0, false);
+	nnr__weight(g, gate, "ffn_gate", i);
+	nnr__weight(g, up, "ffn_up", i);
 	x = nnr__linear(g, nnr__swiglu(g, gate, up), &l->down, x, true);
+	nnr__weight(g, x, "ffn_down", i);
 	nnr__site(g, x, l->out);
 	return x;
 }
