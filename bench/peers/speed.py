@@ -400,11 +400,11 @@ def cpu():
             "flags": field("flags").split()}
 
 
-def save(run, machine, load_before):
+def save(run, machine, load_before, kind=""):
     name = re.sub(r"[^a-z0-9]+", "-", machine["name"].lower()).strip("-")
     name += f"-f{machine['family']}m{machine['model']}"
     now = datetime.datetime.now(datetime.timezone.utc)
-    stem = f"{now:%Y-%m-%d}-{name}" + ("-peers" if run.args.peers_only else "")
+    stem = f"{now:%Y-%m-%d}-{name}{kind}" + ("-peers" if run.args.peers_only else "")
     path = REPO / "bench" / "results" / f"{stem}.json"
     commit = subprocess.run(["git", "-C", REPO, "rev-parse", "HEAD"],
                             capture_output=True, text=True).stdout.strip()
