@@ -69,7 +69,7 @@ CORPORA = [
     ("all, every reference", range(len(LINES)), None),
     ("one line", [3], 1),
     ("short output: brevity penalty", [1, 4, 8], 1),
-    ("no 4-gram in common: smoothed", [6, 9, 12], 1),
+    ("no 3-gram in common: smoothed", [12, 24], 1),
     ("nothing in common", [14], 1),
     ("an empty line alone", [2], 1),
     ("one token alone", [13], 1),
