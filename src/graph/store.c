@@ -265,6 +265,28 @@ bool nnr__seq_put(nnr__seq *q, const float *kv, int n)
 	return true;
 }
 
+void nnr__seq_get(const nnr__seq *q, float *kv)
+{
+	const nnr__store *s = q->store;
+	size_t dim = (size_t)s->dim, cols = (size_t)s->kv_heads * dim;
+	size_t half = (size_t)q->len * cols;
+
+	for (int l = 0; l < s->layers; l++)
+		for (int i = 0; i < q->len; i++)
+			for (int h = 0; h < s->kv_heads; h++) {
+				size_t at = (size_t)(i % NNR__PAGE);
+				const float *kt = nnr__seq_keys(q, i /
+						NNR__PAGE, l, h);
+				float *k = kv + (size_t)l * 2 * half +
+					(size_t)i * cols + (size_t)h * dim;
+
+				for (size_t d = 0; d < dim; d++)
+					k[d] = kt[d * NNR__PAGE + at];
+				memcpy(k + half, kt + (NNR__PAGE + at) * dim,
+				       dim * sizeof(float));
+			}
+}
+
 float *nnr__seq_keys(const nnr__seq *q, int page, int layer, int head)
 {
 	const nnr__store *s = q->store;

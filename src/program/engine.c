@@ -119,6 +119,21 @@ static void add_rows(nnr__sha *sha, const char *name, const float *row,
 		nnr__sha_add(sha, row, n * sizeof(*row));
 }
 
+/* Runs another graph than the backbone's from here on; NULL: that one. */
+static int run_graph(nnr__engine *e, const nnr__graph *g, nnr_error *err)
+{
+	nnr__exec *x;
+	int rc = nnr__exec_new(&x, g ? g : e->bb->graph, e->pool, e->k,
+			       e->opts.precision, e->opts.max_rows,
+			       e->bb->context, err);
+
+	if (rc)
+		return rc;
+	nnr__exec_free(e->exec);
+	e->exec = x;
+	return 0;
+}
+
 int nnr__engine_give(nnr__engine *e, const nnr__given *given, nnr_error *err)
 {
 	const nnr__backbone *b = e->bb;
@@ -126,8 +141,13 @@ int nnr__engine_give(nnr__engine *e, const nnr__given *given, nnr_error *err)
 	const nnr__sites *s;
 	nnr__sha sha;
 
-	(void)err;
 	drop_prefix(e);
+	if ((given ? given->graph : NULL) != e->given.graph) {
+		int rc = run_graph(e, given ? given->graph : NULL, err);
+
+		if (rc)
+			return rc;
+	}
 	memset(&e->given, 0, sizeof(e->given));
 	e->given_sha[0] = 0;
 	if (!given)
@@ -142,6 +162,7 @@ int nnr__engine_give(nnr__engine *e, const nnr__given *given, nnr_error *err)
 		 s->shift_from);
 	add_rows(&sha, "kv", given->kv, (size_t)given->kvs * layers * 2 *
 		 (size_t)b->kv_heads * (size_t)b->dim, 0);
+	add_rows(&sha, "weights", given->weights, given->weights_n, 0);
 	nnr__sha_end(&sha, e->given_sha);
 	return 0;
 }
@@ -361,4 +382,48 @@ int nnr__engine_prefix(nnr__engine *e, const int32_t *token, int n,
 	e->prefix_n = n;
 	e->stats.prompt_s += nnr__now() - start;
 	return 0;
+}
+
+/* ---- what is inside f ---- */
+
+/* Runs the tokens as one chunk; the inputs of blocks are what a gradient
+ * needs of the forward pass when it keeps nothing else. */
+static int run_inside(nnr__exec *x, nnr__seq *q, const int32_t *token, int n,
+		      nnr_error *err)
+{
+	const nnr__run run = { .seq = q, .n = n };
+	const int32_t last = n - 1;
+	const nnr__chunk c = { .token = token, .run = &run, .runs = 1,
+			       .rows = n, .want = &last, .wants = 1,
+			       .claimed = true };
+	const float *none;
+
+	if (!q || !nnr__seq_claim(q, n))
+		return nnr__fail_memory(err, "initial rows", (size_t)n);
+	return nnr__exec_forward(x, &c, &none, err);
+}
+
+int nnr__engine_inside(nnr__engine *e, const int32_t *token, int n,
+		       float *kv, float *in, nnr_error *err)
+{
+	const nnr__learns learns = { .embed = true };
+	size_t each = (size_t)n * (size_t)e->bb->hidden;
+	nnr__graph *g = NULL;
+	nnr__exec *x = NULL;
+	nnr__seq *q = nnr__seq_new(e->store);
+	int rc = nnr__engine_check(e, (nnr__span){ token, n }, 0, err);
+
+	rc = rc ? rc : nnr__graph_grad(&g, e->bb->graph, &learns, err);
+	rc = rc ? rc : nnr__exec_new(&x, g, e->pool, e->k, NNR_EXACT, n, n,
+				     err);
+	rc = rc ? rc : run_inside(x, q, token, n, err);
+	if (!rc && kv)
+		nnr__seq_get(q, kv);
+	for (int l = 0; l < e->bb->layers && !rc && in; l++)
+		memcpy(in + (size_t)l * each, nnr__exec_block_in(x, l),
+		       each * sizeof(*in));
+	nnr__exec_free(x);
+	nnr__graph_free(g);
+	nnr__seq_free(q);
+	return rc;
 }

@@ -50,6 +50,11 @@ typedef struct nnr__given {
 	nnr__sites sites;
 	const float *kv;	/* [layers][2][kvs][kv_heads * dim] */
 	int kvs;
+	/* f with matrices of the program's own in it, and their values; NULL:
+	 * f as it is */
+	const nnr__graph *graph;
+	const float *weights;
+	size_t weights_n;
 } nnr__given;
 int nnr__engine_give(nnr__engine *e, const nnr__given *given,
 		     nnr_error *err);
@@ -102,6 +107,12 @@ typedef bool (*nnr__more)(nnr__gen *g, int32_t token);
 int nnr__engine_generate(nnr__engine *e, nnr__gen *gen, int gens,
 			 const nnr__sampling *s, nnr__more more,
 			 nnr_error *err);
+
+/* What n tokens >= 0 by themselves are inside f, in `exact`: their key/value
+ * rows [layers][2][n][kv_heads * dim], and what each block takes in
+ * [layers][n][hidden].  Either may be NULL. */
+int nnr__engine_inside(nnr__engine *e, const int32_t *token, int n,
+		       float *kv, float *in, nnr_error *err);
 
 /* Logits of every position (n x vocab, row major, caller's memory). */
 int nnr__engine_logits(nnr__engine *e, const int32_t *token, int n,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * init.c: initial values of rows as wide as an embedding.
+ * init.c: initial values of rows, at the embedding or inside f.
  *
  *   init: "Classify the sentiment"   rows of the text's tokens
  *   init: {vocab: 5000}              rows drawn from the first 5000 tokens
@@ -179,6 +179,11 @@ void nnr__normal_rows(double sd, uint64_t seed, uint64_t stream, size_t n,
 	}
 }
 
+static uint64_t stream_of(const nnr__step *s)
+{
+	return nnr__hash64(s->id, strlen(s->id), 0);
+}
+
 int nnr__init_rows(nnr_program *p, const nnr__step *s, const nnr__init *init,
 		   uint64_t seed, int n, float *rows, nnr_error *err)
 {
@@ -188,8 +193,8 @@ int nnr__init_rows(nnr_program *p, const nnr__step *s, const nnr__init *init,
 	int rc;
 
 	if (init->kind == NNR__INIT_RANDOM) {
-		nnr__normal_rows(init->sd, seed, nnr__hash64(s->id,
-				 strlen(s->id), 0), (size_t)n * cols, rows);
+		nnr__normal_rows(init->sd, seed, stream_of(s),
+				 (size_t)n * cols, rows);
 		return 0;
 	}
 	id = nnr__calloc((size_t)n, sizeof(*id));
@@ -200,6 +205,30 @@ int nnr__init_rows(nnr_program *p, const nnr__step *s, const nnr__init *init,
 		nnr__kernels_best()->unpack(m->type, m->data + (size_t)id[i] *
 					    m->row_bytes, m->cols,
 					    rows + (size_t)i * cols);
+	free(id);
+	return rc;
+}
+
+int nnr__init_inside(nnr_program *p, const nnr__step *s,
+		     const nnr__init *init, uint64_t seed, int n, float *kv,
+		     float *in, nnr_error *err)
+{
+	const nnr__backbone *b = p->model->bb;
+	size_t values = (size_t)b->layers * (size_t)n *
+			(size_t)(kv ? 2 * b->kv_heads * b->dim : b->hidden);
+	int32_t *id;
+	int rc;
+
+	if (init->kind == NNR__INIT_RANDOM) {
+		nnr__normal_rows(init->sd, seed, stream_of(s), values,
+				 kv ? kv : in);
+		return 0;
+	}
+	id = nnr__calloc((size_t)n, sizeof(*id));
+	if (!id)
+		return nnr__fail_memory(err, "initial rows", (size_t)n);
+	rc = nnr__init_ids(p, s, init, seed, n, id, err);
+	rc = rc ? rc : nnr__engine_inside(p->engine, id, n, kv, in, err);
 	free(id);
 	return rc;
 }

@@ -51,9 +51,23 @@ typedef struct nnr__lowered {
 /* For hooks `tensors`: n virtual tokens for step s; s->row0 says which.
  * learn: their rows get a gradient. */
 void nnr__claim_soft(nnr_program *p, nnr__step *s, int n, bool learn);
-/* The same for key/value rows, of which there may be one step. */
+/* The same for key/value rows, for virtual tokens with rows at the input of
+ * every block, and for n rows added to the embedding of tokens from position
+ * `from` on: of each there may be one step. */
 int nnr__claim_kv(nnr_program *p, nnr__step *s, int n, bool learn,
 		  nnr_error *err);
+int nnr__claim_deep(nnr_program *p, nnr__step *s, int n, bool learn,
+		    nnr_error *err);
+int nnr__claim_shift(nnr_program *p, nnr__step *s, int n, int from,
+		     bool learn, nnr_error *err);
+/* f with matrices of the step's own: a graph of nnr__graph_lora, which stays
+ * the step's, and their values.  Of these there may be one, too. */
+int nnr__claim_graph(nnr_program *p, nnr__step *s, const nnr__graph *g,
+		     const float *weights, size_t n, bool learn,
+		     nnr_error *err);
+/* `site` of a step, "block.*.WHAT": every block, else what is missing. */
+int nnr__site_check(const nnr_program *p, const nnr__step *s,
+		    const char *site, const char *what, nnr_error *err);
 /* Hooks `lower` write the step's rows there, hooks `lower_back` read their
  * gradient and add it to the tensors'. */
 static inline float *nnr__soft_rows(const nnr_program *p, const nnr__step *s)
@@ -98,6 +112,46 @@ void nnr__normal_rows(double sd, uint64_t seed, uint64_t stream, size_t n,
 /* n embedding-wide rows. */
 int nnr__init_rows(nnr_program *p, const nnr__step *s, const nnr__init *init,
 		   uint64_t seed, int n, float *rows, nnr_error *err);
+/* What n tokens by themselves are inside f: key/value rows
+ * [layers][2][n][kv_heads * dim], or inputs of blocks [layers][n][hidden];
+ * the other is NULL. */
+int nnr__init_inside(nnr_program *p, const nnr__step *s,
+		     const nnr__init *init, uint64_t seed, int n, float *kv,
+		     float *in, nnr_error *err);
+
+/* ---- how rows are made of tensors (form.c) ----
+ * `form: free | {low_rank: R} | {mlp: M} | {residual: M}` */
+enum { NNR__FORM_FREE, NNR__FORM_LOW_RANK, NNR__FORM_MLP,
+       NNR__FORM_RESIDUAL };
+typedef struct nnr__form {
+	int kind;
+	size_t size;		/* R or M */
+} nnr__form;
+extern const nnr__own nnr__form_type;
+/* n rows of `cols` values.  The step fills in the first part and declares
+ * the tensors; what the rows start from may be NULL: zeros. */
+typedef struct nnr__made {
+	const nnr__form *form;
+	bool learn;
+	size_t n, cols;
+	size_t in;		/* mlp: columns of its own rows */
+	int dims;		/* free: shape of the tensor */
+	int64_t dim[NNR__DIMS];
+	/* made */
+	nnr__ptensor *rows, *w1, *b1, *w2, *b2;	/* low_rank: w1, w2: A, B */
+	float *base;		/* low_rank: what it starts from */
+	float *h, *dh;		/* mlp, residual: [n][size] between */
+} nnr__made;
+int nnr__made_new(nnr__made *m, nnr_program *p, nnr__step *s,
+		  nnr_error *err);
+int nnr__made_start(nnr__made *m, const float *init, uint64_t seed,
+		    nnr_error *err);
+void nnr__made_release(nnr__made *m);		/* the tensors stay */
+void nnr__made_rows(nnr__made *m, float *out);
+/* Adds the gradient of the rows made last to that of the tensors. */
+void nnr__made_back(nnr__made *m, const float *grad);
+/* The product of two rows, in 16 lanes. */
+float nnr__dot(const float *a, const float *b, size_t n);
 
 /* ---- `train:` ---- */
 /* `train:` of a source, defaults filled in (train_plan.c). */

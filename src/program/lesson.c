@@ -46,7 +46,7 @@ static bool learns_rows(const nnr__lesson *l)
 {
 	const nnr__learns *n = &l->p->lowered->learns;
 
-	return n->embed || n->deep || n->kv;
+	return n->embed || n->deep || n->kv || n->weights;
 }
 
 /* The first position something learnable reaches. */
@@ -55,12 +55,13 @@ static int first_live(const nnr__lesson *l, const nnr__ids *ids)
 	const nnr__lowered *w = l->p->lowered;
 	int i = 0, n = (int)ids->n;
 
-	if (w->learns.kv)
+	if (w->learns.kv || w->learns.weights)
 		return w->given.kvs;
-	if (w->learns.embed && w->given.sites.shifts)
-		return 0;
 	while (i < n && (ids->id[i] >= 0 || ids->id[i] <= NNR__KV_ROW))
 		i++;
+	if (w->learns.embed && w->given.sites.shifts &&
+	    w->given.sites.shift_from < i)
+		i = w->given.sites.shift_from;
 	return i < n ? i : n - 1;
 }
 
@@ -175,6 +176,7 @@ static void measure(nnr__lesson *l)
 static int build_exec(nnr__lesson *l, int kept, int rows, nnr_error *err)
 {
 	const nnr__backbone *b = l->p->model->bb;
+	const nnr__graph *own = l->p->lowered->given.graph;
 	nnr__learns learns = l->p->lowered->learns;
 	int rc;
 
@@ -183,7 +185,7 @@ static int build_exec(nnr__lesson *l, int kept, int rows, nnr_error *err)
 	l->exec = NULL;
 	l->graph = NULL;
 	learns.kept = kept;
-	rc = nnr__graph_grad(&l->graph, b->graph, &learns, err);
+	rc = nnr__graph_grad(&l->graph, own ? own : b->graph, &learns, err);
 	if (rc)
 		return rc;
 	return nnr__exec_new(&l->exec, l->graph, l->e->pool, l->e->k,

@@ -27,21 +27,31 @@ static const char *probe_text(const nnr__field *f, int which)
 	return texts[f->type][which];
 }
 
-static int probe(nnr_program *p, int which, nnr__ids *out, nnr_error *err)
+int nnr__program_probe(nnr_program *p, int which, nnr__prompt *out,
+		       nnr_error *err)
 {
 	nnr__record item = { 0 };
-	nnr__prompt prompt = { 0 };
 	int rc = 0;
 
 	for (int i = 0; i < p->inputs && !rc; i++) {
-		const char *text = probe_text(&p->input[i], which);
-		rc = nnr__record_set(&item, p->input[i].name, text,
-				     strlen(text), err);
+		const nnr__field *f = &p->input[i];
+		const char *text = nnr__symbol_example(p, f->name, which);
+
+		text = text ? text : probe_text(f, which);
+		rc = nnr__record_set(&item, f->name, text, strlen(text), err);
 	}
-	rc = rc ? rc : nnr__program_render(p, &item, &prompt, err);
+	rc = rc ? rc : nnr__program_render(p, &item, out, err);
+	nnr__record_release(&item);
+	return rc;
+}
+
+static int probe(nnr_program *p, int which, nnr__ids *out, nnr_error *err)
+{
+	nnr__prompt prompt = { 0 };
+	int rc = nnr__program_probe(p, which, &prompt, err);
+
 	rc = rc ? rc : nnr__prompt_encode(p->model->tok, &prompt, out, err);
 	nnr__prompt_release(&prompt);
-	nnr__record_release(&item);
 	return rc;
 }
 
@@ -65,11 +75,18 @@ static int compile_prefix(nnr_program *p, nnr_error *err)
 	return rc;
 }
 
+static bool gives_rows(const nnr_program *p)
+{
+	const nnr__given *g = &p->lowered->given;
+
+	return g->sites.softs || g->sites.shifts || g->kvs || g->graph;
+}
+
 int nnr__program_lower(nnr_program *p, nnr_error *err)
 {
 	int rc = nnr__lower_rows(p, err);
 
-	if (!rc && p->lowered->given.sites.softs + p->lowered->given.kvs)
+	if (!rc && gives_rows(p))
 		rc = nnr__engine_give(p->engine, &p->lowered->given, err);
 	return rc ? rc : compile_prefix(p, err);
 }

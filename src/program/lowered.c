@@ -33,6 +33,75 @@ int nnr__claim_kv(nnr_program *p, nnr__step *s, int n, bool learn,
 	return 0;
 }
 
+int nnr__claim_deep(nnr_program *p, nnr__step *s, int n, bool learn,
+		    nnr_error *err)
+{
+	nnr__lowered *l = p->lowered;
+	nnr__sites *sites = &l->given.sites;
+
+	if (sites->deeps)
+		return nnr__fail_step(p, s, NULL, err, "a second step that "
+				      "gives rows at every block; one is the "
+				      "most");
+	nnr__claim_soft(p, s, n, learn);
+	sites->deep_from = s->row0;
+	sites->deeps = n;
+	l->learns.deep |= learn;
+	return 0;
+}
+
+int nnr__claim_shift(nnr_program *p, nnr__step *s, int n, int from,
+		     bool learn, nnr_error *err)
+{
+	nnr__lowered *l = p->lowered;
+	nnr__sites *sites = &l->given.sites;
+
+	if (sites->shifts)
+		return nnr__fail_step(p, s, NULL, err, "a second step that "
+				      "shifts embeddings; one is the most");
+	sites->shift_from = from;
+	sites->shifts = n;
+	l->learns.embed |= learn;
+	return 0;
+}
+
+/* "block.A-B.WHAT", "block.A.WHAT": a site that is one, but not yet here. */
+int nnr__site_check(const nnr_program *p, const nnr__step *s,
+		    const char *site, const char *what, nnr_error *err)
+{
+	const char *at = site;
+	size_t n;
+
+	if (strncmp(at, "block.", 6) == 0) {
+		n = strspn(at + 6, "0123456789-");
+		at += n ? 6 + n : at[6] == '*' ? 7 : 0;
+		if (at != site && *at == '.' && strcmp(at + 1, what) == 0)
+			return n ? nnr__fail_place(p, s->place,
+				NNR_E_UNSUPPORTED, err, "`%s`: the site "
+				"`%.40s`, some blocks only, is not in this "
+				"version of nnr yet; `block.*.%s` is all of "
+				"them", s->row->name, site, what) : 0;
+	}
+	return nnr__fail_step(p, s, "site", err, "`%.40s`; \"block.*.%s\" "
+			      "was expected", site, what);
+}
+
+int nnr__claim_graph(nnr_program *p, nnr__step *s, const nnr__graph *g,
+		     const float *weights, size_t n, bool learn,
+		     nnr_error *err)
+{
+	nnr__lowered *l = p->lowered;
+
+	if (l->given.graph)
+		return nnr__fail_step(p, s, NULL, err, "a second step with "
+				      "matrices of its own; one is the most");
+	l->given.graph = g;
+	l->given.weights = weights;
+	l->given.weights_n = n;
+	l->learns.weights |= learn;
+	return 0;
+}
+
 /* ---- the arrays ---- */
 
 static float *rows_of(size_t n)

@@ -86,6 +86,7 @@ typedef struct nnr__step_row {
 	const char *help;	/* one line */
 	bool input;		/* belongs to `in`, else to `out` */
 	nnr__kind takes, gives;
+	int at;			/* NNR__AT_*, where `at` is no parameter */
 	const char *location, *adapt, *operation;	/* g_in axes */
 	const char *alignment;				/* g_out axis */
 	/* When it depends on the parameters; else NULL. */
@@ -325,14 +326,6 @@ struct nnr__a_calibrate {
 	struct nnr__ptensor *scale, *shift;
 };
 
-struct nnr__init;
-struct nnr__a_soft_tokens {
-	int64_t count, seed;
-	struct nnr__init *init;
-	bool learn;
-	struct nnr__ptensor *rows;	/* bound: [count][hidden] */
-};
-
 /* ---- a program ---- */
 struct nnr_program {
 	char *path;			/* as given; starts every message */
@@ -341,6 +334,7 @@ struct nnr_program {
 	char hash[65];			/* SHA-256 of source + its files */
 	nnr__sha sha;			/* while it is read */
 	nnr__strings set;		/* the overrides, as given */
+	int seed_sets;			/* the first of them, by a seed */
 	nnr__field *input;
 	int inputs;
 	nnr__field output;
@@ -474,6 +468,8 @@ int nnr__program_show(nnr_program *p, bool json, nnr__buf *out,
 /* Every parameter with its value and where it came from. */
 int nnr__program_resolved(nnr_program *p, bool json, nnr__buf *out,
 			  nnr_error *err);
+/* Something of it is learned, or its source says how. */
+bool nnr__program_trains(const nnr_program *p);
 /* {PARAMETER: value, ...} of a step, or of `train`. */
 void nnr__step_json(const nnr__step *s, nnr__buf *out);
 /* malloc'd: the tables of docs/program.md, and a source's JSON Schema. */

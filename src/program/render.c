@@ -14,7 +14,7 @@
 int nnr__step_at(const nnr__step *s)
 {
 	const nnr__param *q = s->row->param;
-	int at = NNR__AT_HERE;
+	int at = s->row->at;
 
 	for (; q->name; q++)
 		if (strcmp(q->name, "at") == 0 && q->type == NNR__P_ENUM)

@@ -178,8 +178,7 @@ void nnr__step_json(const nnr__step *s, nnr__buf *out)
 	nnr__buf_addc(out, '}');
 }
 
-/* Something is learned, or the source says how. */
-static bool trains(const nnr_program *p)
+bool nnr__program_trains(const nnr_program *p)
 {
 	for (int i = 0; i < p->ins + p->outs; i++) {
 		const nnr__step *s = i < p->ins ? &p->in[i]
@@ -222,7 +221,7 @@ static void resolved_text(const nnr_program *p, nnr__buf *out)
 			      s->id);
 		step_params(p, s, false, out);
 	}
-	if (trains(p)) {
+	if (nnr__program_trains(p)) {
 		nnr__buf_adds(out, "train\n");
 		step_params(p, &p->train->key, false, out);
 	}

@@ -114,7 +114,9 @@ static int example(const nnr_program *p, nnr__record *item, nnr_error *err)
 		const char *name = p->input[i].name;
 		const nnr__value *v = p->tests ? nnr__record_get(&p->test_in[0],
 								 name) : NULL;
-		snprintf(text, sizeof(text), "<%s>", name);
+		const char *symbol = nnr__symbol_example(p, name, 0);
+		snprintf(text, sizeof(text), symbol ? "%s" : "<%s>",
+			 symbol ? symbol : name);
 		if (v)
 			rc = nnr__record_set(item, name, v->text, v->len, err);
 		else if (!p->tests)

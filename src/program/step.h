@@ -60,6 +60,7 @@ int nnr__param_read(nnr__src *s, const nnr__ynode *n, const nnr__param *q,
 		    void *at);
 /* `train`, read like the parameters of a step (train_plan.c). */
 extern const nnr__step_row nnr__train_row;
+extern const nnr__step_row nnr__step_vocab_map;
 int nnr__step_read(nnr__src *s, const nnr__ynode *node, bool input,
 		   nnr__step *st);
 /* The fields of `input` and `output` (types.c); `tests`
@@ -115,6 +116,13 @@ int nnr__item_check(const nnr_program *p, const nnr__record *r,
 
 /* ---- rendering (render.c) ---- */
 #define NNR__PROMPT_MAX ((size_t)16 << 20)
+/* The prompt of an item made up; 0 and 1 differ where items do (lower.c). */
+int nnr__program_probe(nnr_program *p, int which, nnr__prompt *out,
+		       nnr_error *err);
+/* Symbol `which` (0, 1) of the vocab_map that reads a field; NULL: none
+ * does.  Made-up items need it. */
+const char *nnr__symbol_example(const nnr_program *p, const char *field,
+				int which);
 typedef struct nnr__render {
 	nnr_program *p;
 	const nnr__record *item;

@@ -7,9 +7,16 @@
 #include "program/learn.h"
 #include "step.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-typedef struct nnr__a_soft_tokens args;
+typedef struct args {
+	int64_t count, seed;
+	nnr__init *init;
+	nnr__form *form;
+	bool learn;
+	nnr__made made;		/* bound: [count][hidden] */
+} args;
 
 static const nnr__param params[] = {
 	{ .name = "count", .type = NNR__P_INT, .required = true,
@@ -18,6 +25,9 @@ static const nnr__param params[] = {
 	{ .name = "init", .type = NNR__P_OWN, .own = &nnr__init_type,
 	  .at = offsetof(args, init), .fallback = "{vocab: 5000}",
 	  .help = "where the rows start from" },
+	{ .name = "form", .type = NNR__P_OWN, .own = &nnr__form_type,
+	  .at = offsetof(args, form), .fallback = "free",
+	  .help = "what the rows are made of" },
 	{ .name = "learn", .type = NNR__P_BOOL, .at = offsetof(args, learn),
 	  .fallback = "yes", .help = "whether training changes them" },
 	{ .name = "seed", .type = NNR__P_INT, .at = offsetof(args, seed),
@@ -29,34 +39,47 @@ static const nnr__param params[] = {
 static int tensors(nnr_program *p, nnr__step *s, nnr_error *err)
 {
 	args *a = s->args;
-	int64_t dim[] = { a->count, p->model->bb->hidden };
+	nnr__made *m = &a->made;
+	uint64_t seed = (uint64_t)a->seed;
+	float *start;
+	int rc;
 
-	a->rows = nnr__tensor_add(p, s, NULL, 2, dim, a->learn, err);
-	if (!a->rows)
-		return NNR_E_MEMORY;
+	m->form = a->form;
+	m->learn = a->learn;
+	m->n = (size_t)a->count;
+	m->cols = m->in = (size_t)p->model->bb->hidden;
+	m->dims = 2;
+	m->dim[0] = a->count;
+	m->dim[1] = p->model->bb->hidden;
+	rc = nnr__made_new(m, p, s, err);
+	if (rc)
+		return rc;
 	nnr__claim_soft(p, s, (int)a->count, a->learn);
-	return nnr__init_rows(p, s, a->init, (uint64_t)a->seed,
-			      (int)a->count, a->rows->value, err);
+	start = nnr__calloc(m->n * m->cols, sizeof(*start));
+	if (!start)
+		return nnr__fail_memory(err, "initial rows", m->n);
+	rc = nnr__init_rows(p, s, a->init, seed, (int)a->count, start, err);
+	rc = rc ? rc : nnr__made_start(m, start, seed, err);
+	free(start);
+	return rc;
 }
 
 static int lower(nnr_program *p, nnr__step *s, nnr_error *err)
 {
-	const args *a = s->args;
+	args *a = s->args;
 
 	(void)err;
-	memcpy(nnr__soft_rows(p, s), a->rows->value,
-	       a->rows->n * sizeof(float));
+	nnr__made_rows(&a->made, nnr__soft_rows(p, s));
 	return 0;
 }
 
 static int lower_back(nnr_program *p, nnr__step *s, nnr_error *err)
 {
-	const args *a = s->args;
-	const float *from = nnr__soft_grads(p, s);
+	args *a = s->args;
 
 	(void)err;
-	for (size_t i = 0; a->learn && i < a->rows->n; i++)
-		a->rows->grad[i] += from[i];
+	if (a->learn)
+		nnr__made_back(&a->made, nnr__soft_grads(p, s));
 	return 0;
 }
 
@@ -65,8 +88,13 @@ static int render(nnr__render *r, const nnr__step *s, nnr_error *err)
 	const args *a = s->args;
 
 	(void)err;
-	nnr__prompt_rows(r->out, s->row0, (int32_t)a->count, s->id);
+	nnr__prompt_rows(r->out, s->row0, (int32_t)a->count, s->id, false);
 	return 0;
+}
+
+static void release(nnr__step *s)
+{
+	nnr__made_release(&((args *)s->args)->made);
 }
 
 const nnr__step_row nnr__step_soft_tokens = {
@@ -77,5 +105,5 @@ const nnr__step_row nnr__step_soft_tokens = {
 	.operation = "concatenative", .paradigm = "prompt tuning",
 	.needs = "embed", .param = params, .args = sizeof(args),
 	.tensors = tensors, .lower = lower, .lower_back = lower_back,
-	.render = render
+	.render = render, .release = release
 };

@@ -511,6 +511,23 @@ static int check_length(nnr__src *s, plan *t)
 	return 0;
 }
 
+/* The next token's loss is of a text and has no other beside it. */
+static int check_alone(nnr__src *s, const plan *t, const nnr__loss_term *l)
+{
+	if (l->loss == NNR__LOSS_NEXT_TOKEN &&
+	    (t->losses > 1 || l->weight != 1))
+		return nnr__fail_place(s->p, l->place, NNR_E_UNSUPPORTED,
+				       s->err, "`train`: the loss "
+				       "`next_token` beside others or with a "
+				       "weight is not in this version of nnr "
+				       "yet");
+	if (l->loss == NNR__LOSS_DISTILL)
+		return nnr__fail_place(s->p, l->place, NNR_E_UNSUPPORTED,
+				       s->err, "`train`: the loss `distill` "
+				       "is not in this version of nnr yet");
+	return 0;
+}
+
 /* A loss over labels needs their scores, the next token's a text. */
 static int check_losses(nnr__src *s, const plan *t)
 {
@@ -527,6 +544,8 @@ static int check_losses(nnr__src *s, const plan *t)
 					       "`%s` needs the step `%s`, "
 					       "which is not in `out`",
 					       losses[l->loss].name, need);
+		if (check_alone(s, t, l))
+			return NNR_E_UNSUPPORTED;
 	}
 	return 0;
 }

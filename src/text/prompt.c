@@ -39,13 +39,14 @@ void nnr__prompt_token(nnr__prompt *p, int32_t id, const char *part)
 }
 
 void nnr__prompt_rows(nnr__prompt *p, int32_t row0, int32_t rows,
-		      const char *part)
+		      const char *part, bool varies)
 {
 	nnr__piece_of *piece = add_piece(p);
 
 	if (piece)
 		*piece = (nnr__piece_of){ .token = -1, .row0 = row0,
 					  .rows = rows, .part = part,
+					  .varies = varies,
 					  .start = p->text.len };
 }
 
@@ -54,7 +55,7 @@ void nnr__prompt_copy(nnr__prompt *to, const nnr__prompt *from, size_t i)
 	const nnr__piece_of *o = &from->piece[i];
 
 	if (o->rows)
-		nnr__prompt_rows(to, o->row0, o->rows, o->part);
+		nnr__prompt_rows(to, o->row0, o->rows, o->part, o->varies);
 	else if (o->token >= 0)
 		nnr__prompt_token(to, o->token, o->part);
 	else

@@ -83,7 +83,7 @@ void nnr__prompt_text(nnr__prompt *p, const char *s, size_t n,
 		      const char *part, bool varies);
 void nnr__prompt_token(nnr__prompt *p, int32_t id, const char *part);
 void nnr__prompt_rows(nnr__prompt *p, int32_t row0, int32_t rows,
-		      const char *part);
+		      const char *part, bool varies);
 /* Adds a piece of another prompt. */
 void nnr__prompt_copy(nnr__prompt *to, const nnr__prompt *from, size_t i);
 void nnr__prompt_clear(nnr__prompt *p);

@@ -158,6 +158,101 @@ static void golden_texts(void **state)
 	check_golden("next");
 }
 
+/* ---- differences: every learnable step, along a random direction ---- */
+
+#define HEAD \
+	"nnr: 1\nname: t\nmodel: m\ninput: {text: string}\n" \
+	"output: {label: [negative, positive]}\nin:\n"
+#define TAIL \
+	"out:\n  - score: {choices: {negative: \" negative\", " \
+	"positive: \" positive\"}}\n"
+
+static double loss_at(struct lesson *s, int n)
+{
+	gradient(s, 0, n);
+	return s->loss;
+}
+
+/* (loss(v + e d) - loss(v - e d)) / 2 e against grad . d.  The loss is fp32:
+ * at a change of 1e-3 its own noise of 1e-7 shows as 1e-4; the third
+ * derivative adds as much. */
+static void difference(struct lesson *s, nnr__ptensor *t, int n)
+{
+	float *at = malloc(t->n * sizeof(*at)), *d = malloc(t->n *
+							    sizeof(*d));
+	double slope = 0, e, found;
+
+	gradient(s, 0, n);
+	memcpy(at, t->value, t->n * sizeof(*at));
+	nnr__normal_rows(1, 7, 1, t->n, d);
+	/* half along the gradient, so that there is a slope */
+	e = norm_of(t->grad, t->n) / norm_of(d, t->n);
+	for (size_t i = 0; i < t->n; i++) {
+		d[i] = (float)(e * (double)d[i] + (double)t->grad[i]);
+		slope += (double)d[i] * (double)t->grad[i];
+	}
+	e = 1e-3 / slope;
+	for (size_t i = 0; i < t->n; i++)
+		t->value[i] = at[i] + (float)(e * (double)d[i]);
+	found = loss_at(s, n);
+	for (size_t i = 0; i < t->n; i++)
+		t->value[i] = at[i] - (float)(e * (double)d[i]);
+	found = (found - loss_at(s, n)) / (2 * e);
+	memcpy(t->value, at, t->n * sizeof(*at));
+	if (!(fabs(found / slope - 1) < 5e-3))
+		fail_msg("%s: %.6g by differences, %.6g", t->name, found,
+			 slope);
+	free(at);
+	free(d);
+}
+
+static void differences(const char *in)
+{
+	nnr__engine_opts o = { .precision = NNR_EXACT, .threads = 2,
+			       .no_cache = true };
+	struct lesson s = { 0 };
+	nnr__buf text = { 0 };
+	nnr_error err;
+
+	nnr__buf_addf(&text, HEAD "%s" TAIL, in);
+	if (nnr__program_parse(&s.p, "t.yaml", NULL, text.p, text.len, NULL,
+			       &err) ||
+	    nnr__program_bind(s.p, &model, &o, &err) ||
+	    nnr__data_read(&s.data, s.p, FOLDER "soft.tsv", NULL, true,
+			   &err) ||
+	    nnr__lesson_new(&s.l, s.p, &s.data, 0, &err))
+		fail_msg("%s", err.message);
+	/* away from zeros that some start at */
+	for (int i = 0; i < nnr__tensors(s.p); i++) {
+		nnr__ptensor *t = nnr__tensor_at(s.p, i);
+
+		if (norm_of(t->value, t->n) == 0)
+			nnr__normal_rows(0.02, 3, (uint64_t)i, t->n,
+					 t->value);
+	}
+	for (int i = 0; i < nnr__tensors(s.p); i++)
+		if (nnr__tensor_at(s.p, i)->grad)
+			difference(&s, nnr__tensor_at(s.p, i), 2);
+	nnr__buf_release(&text);
+	close_lesson(&s);
+}
+
+#define TEMPLATE "  - template: \"Review: {text}\\nSentiment:\"\n"
+
+static void difference_lora(void **state)
+{
+	(void)state;
+	differences("  - lora: {weights: [attn_q, attn_v, ffn_down], "
+		    "rank: 4}\n" TEMPLATE);
+}
+
+static void difference_soft(void **state)
+{
+	(void)state;
+	differences("  - soft_tokens: {count: 4, init: \"good or bad\"}\n"
+		    TEMPLATE);
+}
+
 /* ---- the same bits ---- */
 
 static float *kept(const nnr__ptensor *t)
@@ -275,6 +370,8 @@ int main(void)
 		cmocka_unit_test(shared),
 		cmocka_unit_test(golden_choices),
 		cmocka_unit_test(golden_texts),
+		cmocka_unit_test(difference_soft),
+		cmocka_unit_test(difference_lora),
 		cmocka_unit_test(packed),
 		cmocka_unit_test(threads),
 		cmocka_unit_test(computed_again),

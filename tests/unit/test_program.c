@@ -133,8 +133,8 @@ static const struct {
 	  "did you mean `template`?", 0 },
 	{ HEAD "in:\n- templat: x\n" SCORE, "p.yaml:7:3: unknown step "
 	  "`templat`; did you mean `template`?", 0 },
-	{ HEAD "in: [soft_tokens: {count: 2}]\n" SCORE, "p.yaml:6:6: step "
-	  "`soft_tokens` is not in this version of nnr yet",
+	{ HEAD "in: [retrieve: {count: 2}]\n" SCORE, "p.yaml:6:6: step "
+	  "`retrieve` is not in this version of nnr yet",
 	  NNR_E_UNSUPPORTED },
 	{ HEAD "in: [[template]]\n" SCORE, "p.yaml:6:6: a step was expected, "
 	  "not a list", 0 },
