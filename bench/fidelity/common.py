@@ -45,6 +45,15 @@ def nnr(args, *words, stdin=None):
     return done.stdout
 
 
+def beside(model):
+    """The model's name beside the programs: an artifact keeps no folder."""
+    link = WORK / Path(model).name
+    if not link.exists() or not link.samefile(model):
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path(model).resolve())
+    return link.name
+
+
 def json_lines(text):
     # Not splitlines(): JSON may hold U+2028 and U+0085 as they are.
     return [json.loads(line) for line in text.split("\n") if line]

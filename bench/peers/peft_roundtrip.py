@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fidelity"))
 
 import numpy as np  # noqa: E402
 
-from common import WORK, Lazy, nnr, parser, verdict  # noqa: E402
+from common import WORK, Lazy, beside, nnr, parser, verdict  # noqa: E402
 from reference import log_softmax  # noqa: E402
 
 COUNT = 12
@@ -148,7 +148,8 @@ def way_in(args, ref, kind, folder, want, rows):
         return None
     program = WORK / f"peft-{kind}.nnr"
     program.unlink(missing_ok=True)
-    nnr(args, "import", folder, "-o", program, "--model", args.model)
+    nnr(args, "import", folder, "-o", program, "--model",
+        WORK / beside(args.model))
     worst = gap(nnr_logprobs(args, ref, program), want)
     rows.append((f"{kind}, imported, log-probabilities", f"{worst:.1e}", BAR,
                  worst <= BAR))

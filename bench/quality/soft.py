@@ -16,7 +16,7 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(BENCH / "fidelity"), str(BENCH / "ref")]
 
-from common import WORK, Lazy, nnr, verdict  # noqa: E402
+from common import WORK, Lazy, beside, nnr, verdict  # noqa: E402
 from train_soft import (PROGRAMS, load, reference, soft_parser,  # noqa: E402
                         test_rows, training_rows)
 
@@ -47,7 +47,7 @@ def ours(args, name, seed):
     program = load(name)
     source = WORK / f"soft-{name}.yaml"
     source.write_text((PROGRAMS / f"{name}.yaml").read_text().replace(
-        "model: smollm2-135m-instruct", f"model: {args.model}"))
+        "model: smollm2-135m-instruct", f"model: {beside(args.model)}"))
     rows = training_rows(name, seed, args.steps * program["train"]["batch"])
     test = test_rows(name)[:args.items]
     data = write_rows(f"soft-{name}-{seed}.train.tsv", rows)
