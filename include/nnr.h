@@ -174,23 +174,43 @@ typedef struct nnr_program_opts {
 	int sets;
 	int seeded;		/* `seed` replaces the seed of every step */
 	int64_t seed;
+	int rebind;		/* an artifact may be bound to another
+				   backbone than its own */
+	int untrained;		/* answer with learnable tensors that were
+				   never trained, as they begin */
 } nnr_program_opts;
 
-/* Reads and checks a source (YAML), its demonstrations included.
- * NNR_E_INPUT: file:line:column, the key, what was expected. */
+/* Reads and checks a source (YAML), its demonstrations included, or an
+ * artifact (.nnr), whose SHA-256 is checked first.
+ * NNR_E_INPUT: file:line:column, the key, what was expected.
+ * NNR_E_FORMAT: a damaged artifact; NNR_E_UNSUPPORTED: a later format. */
 int nnr_program_open(nnr_program **p, const char *path,
 		     const nnr_program_opts *o, nnr_error *err);
 void nnr_program_close(nnr_program *p);
 const char *nnr_program_name(const nnr_program *p);
 
-/* Opens the model that the source names.  The caller closes it, after the
- * program. */
+/* Opens the model that the source names; for an artifact also one with the
+ * backbone's hash that artifacts were made on here.  The caller closes it,
+ * after the program. */
 int nnr_program_model(const nnr_program *p, nnr_model **m, nnr_error *err);
 
-/* Joins program and model: refuses a step the model cannot serve, compiles
- * the prompt's constant part, does fits that read only the source. */
+/* Joins program and model: refuses a step the model cannot serve and, for an
+ * artifact, another backbone than its own; compiles the prompt's constant
+ * part, does fits that read only the source. */
 int nnr_program_bind(nnr_program *p, const nnr_model *m,
 		     const nnr_run_opts *o, nnr_error *err);
+/* SHA-256 of the backbone that a bound artifact was made on, when it is not
+ * the one it is bound to; else NULL. */
+const char *nnr_program_rebound(const nnr_program *p);
+
+/* Writes a bound program as an artifact: source, files, and every tensor
+ * that is trained or fitted; what is not fitted yet is fitted first.  The
+ * record of training is that of the artifact that it was opened from, if
+ * nothing was overridden since.  The file appears whole or not at all.
+ * *json (may be NULL): {"file","sha256","bytes","tensors":{NAME: shape},
+ * "untrained":[NAME]}. */
+int nnr_program_save(nnr_program *p, const char *path, char **json,
+		     nnr_error *err);
 
 /* What the program is: the four axes, paradigm, rendered prompt, passes of f
  * per item.  flags: any of NNR_SHOW_*.  The prompt's positions need a bound

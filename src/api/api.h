@@ -25,6 +25,10 @@ nnr__engine_opts nnr__engine_opts_of(const nnr_run_opts *o);
 int nnr__explain(nnr_program *p, const nnr__record *item,
 		 const nnr__answer *a, char **json, char **text,
 		 nnr_error *err);
+/* What an artifact says of itself, behind what `show` says of its program
+ * (artifact.c). */
+int nnr__show_artifact(const nnr_program *p, bool json, nnr__buf *out,
+		       nnr_error *err);
 /* One answer as JSON (run.c); explain: JSON too, or NULL. */
 void nnr__answer_json(const nnr_program *p, const nnr__answer *a,
 		      const char *explain, nnr__buf *out);

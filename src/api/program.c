@@ -3,6 +3,7 @@
  * program.c: opening, binding and showing a program, and running its tests.
  */
 #include "api/api.h"
+#include "program/artifact.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,10 @@ int nnr_program_open(nnr_program **p, const char *path,
 	rc = nnr__program_open(p, path, &set, err);
 	if (!rc && o && o->seeded)
 		rc = reopen(p, path, o, err);
+	if (!rc && o) {
+		(*p)->rebind = o->rebind != 0;
+		(*p)->untrained = o->untrained != 0;
+	}
 	return rc;
 }
 
@@ -91,11 +96,34 @@ const char *nnr_program_name(const nnr_program *p)
 
 /* ---- binding ---- */
 
+/* Says behind a message how the artifact's model may be named. */
+static void add_where(const nnr_program *p, nnr_error *err)
+{
+	nnr_error was = *err;
+
+	nnr__fail(err, was.code, "%.240s; the artifact's backbone has SHA-256 "
+		  "%s, --set model=PATH says where it is", was.message,
+		  nnr__artifact_backbone(p->artifact));
+}
+
 int nnr_program_model(const nnr_program *p, nnr_model **m, nnr_error *err)
 {
 	nnr_model_opts o = { .base_dir = p->dir };
+	nnr_error first;
+	char *path;
+	int rc = nnr_model_open(m, p->model_ref, &o, &first);
 
-	return nnr_model_open(m, p->model_ref, &o, err);
+	if (rc == NNR_E_INPUT && p->artifact) {
+		path = nnr__model_recall(nnr__artifact_backbone(p->artifact));
+		if (path)
+			rc = nnr_model_open(m, path, NULL, &first);
+		else
+			add_where(p, &first);
+		free(path);
+	}
+	if (rc && err)
+		*err = first;
+	return rc;
 }
 
 int nnr_program_bind(nnr_program *p, const nnr_model *m,
@@ -131,6 +159,9 @@ int nnr_program_show(nnr_program *p, int flags, char **out, nnr_error *err)
 	int rc = flags & NNR_SHOW_RESOLVED
 			 ? nnr__program_resolved(p, json, &b, err)
 			 : nnr__program_show(p, json, &b, err);
+
+	if (!rc && p->artifact && !(flags & NNR_SHOW_RESOLVED))
+		rc = nnr__show_artifact(p, json, &b, err);
 
 	*out = NULL;
 	if (rc) {

@@ -27,7 +27,7 @@ typedef struct args {
 	const char *operand[2];
 	int operands;
 	bool json, quiet, verbose, help, no_cache, run, explain, resolved;
-	bool plain, step;
+	bool plain, step, rebind, untrained;
 	const char *precision, *text, *input, *data, *columns;
 	const char *predictions, *record, *output;
 	int64_t threads, seed, limit, sample, prompt, generate, repetitions;

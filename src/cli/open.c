@@ -35,7 +35,9 @@ nnr_program_opts program_opts(const args *a)
 {
 	return (nnr_program_opts){ .set = a->set.s, .sets = a->set.n,
 				   .seeded = a->seed >= 0,
-				   .seed = a->seed };
+				   .seed = a->seed,
+				   .rebind = a->rebind,
+				   .untrained = a->untrained };
 }
 
 int opened_open(opened *o, const args *a, bool lenient)
@@ -57,6 +59,10 @@ int opened_open(opened *o, const args *a, bool lenient)
 	}
 	if (!rc)
 		rc = nnr_program_bind(o->program, o->model, &how, &err);
+	if (!rc && nnr_program_rebound(o->program))
+		say("%s: rebound; it was made on the backbone %s",
+		    nnr_program_name(o->program),
+		    nnr_program_rebound(o->program));
 	if (!rc && a->verbose)
 		say("%s: program and model ready after %.3f s",
 		    nnr_program_name(o->program), now() - start);

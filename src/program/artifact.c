@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define FILE_MAX ((size_t)1 << 30)
+#define MEMBERS 9		/* of `nnr` */
 
 static const char mark[] = "\"sha256\":\"";
 
@@ -120,7 +121,7 @@ static int read_file(nnr__artifact *a, const nnr__jnode *n, const char *name,
 	nnr__embedded *f = &a->file[a->files];
 	bool here = text && text->kind == NNR__J_STRING;
 
-	if (!is_name(rel) || !is_digest(sha) || !text ||
+	if (!is_name(rel) || !is_digest(sha) || !text || n->count != 3 ||
 	    (!here && text->kind != NNR__J_NULL))
 		return fail(name, err, "entry %d of `files` is not {name, "
 			    "sha256, text}", a->files);
@@ -194,6 +195,9 @@ static int read_members(nnr__artifact *a, const char *name, nnr_error *err)
 	if (a->top->kind != NNR__J_OBJECT)
 		return fail(name, err, "`nnr` is not an object");
 	rc = check_format(a, name, err);
+	if (!rc && a->top->count != MEMBERS)
+		rc = fail(name, err, "%u members of `nnr`; %d expected",
+			  a->top->count, MEMBERS);
 	if (!rc && !is_digest(sha))
 		rc = fail(name, err, "no `backbone` with a `sha256`");
 	if (!rc && (!data || (data->kind != NNR__J_NULL && !is_digest(data))))
@@ -217,9 +221,10 @@ static int check_tensors(const nnr__artifact *a, const char *name,
 		const nnr__st_tensor *t = &a->st->tensor[i];
 		nnr__cur c = nnr__cur_init(t->data, nnr__st_bytes(t));
 		size_t n = nnr__st_values(t);
-		if (t->type != NNR__ST_F32 || t->dims > NNR__DIMS || !n)
+		if (t->type != NNR__ST_F32 || t->dims < 1 ||
+		    t->dims > NNR__DIMS || !n)
 			return fail(name, err, "tensor `%.60s` is not F32 "
-				    "with at most %d dimensions, none 0",
+				    "with 1 to %d dimensions, none 0",
 				    t->name, NNR__DIMS);
 		for (size_t k = 0; k < n; k++)
 			if (!isfinite(nnr__take_f32(&c)))
@@ -227,6 +232,33 @@ static int check_tensors(const nnr__artifact *a, const char *name,
 					    "%zu is not finite", t->name, k);
 	}
 	return 0;
+}
+
+/* One content has one spelling, so that equal artifacts have equal bytes and
+ * two readers cannot see two things in one. */
+static int check_spelling(const nnr__artifact *a, const nnr__st_text *text,
+			  const char *name, nnr_error *err)
+{
+	const nnr__st *st = a->st;
+	nnr__buf want = { 0 };
+	int rc = nnr__json_canonical(&want, a->top, err);
+
+	if (rc)
+		nnr__err_prefix(err, "%.160s", name);
+	else if (want.bad)
+		rc = nnr__fail_memory(err, name, text->len);
+	else if (want.len != text->len ||
+		 memcmp(want.p, text->text, want.len) != 0)
+		rc = fail(name, err, "`nnr` is not in its one spelling: "
+			  "sorted keys, no spaces, shortest numbers");
+	rc = rc ? rc : nnr__st_bytes_of(&want, st->tensor, st->tensors,
+					st->text, st->texts, err);
+	if (!rc && (want.len != a->bytes.len ||
+		    memcmp(want.p, a->bytes.p, want.len) != 0))
+		rc = fail(name, err, "its header is not in its one spelling: "
+			  "`__metadata__`, tensors by name, no spaces");
+	nnr__buf_release(&want);
+	return rc;
 }
 
 static int read_all(nnr__artifact *a, const char *name, nnr_error *err)
@@ -248,7 +280,8 @@ static int read_all(nnr__artifact *a, const char *name, nnr_error *err)
 		nnr__err_prefix(err, "%.160s", name);
 		return rc;
 	}
-	rc = read_members(a, name, err);
+	rc = check_spelling(a, text, name, err);
+	rc = rc ? rc : read_members(a, name, err);
 	return rc ? rc : check_tensors(a, name, err);
 }
 
@@ -272,12 +305,20 @@ static int check_names(const nnr_program *p, nnr_error *err)
 		    "than its source");
 }
 
+bool nnr__artifact_changed(const nnr_program *p)
+{
+	for (int i = 0; i < p->set.n; i++)
+		if (strncmp(p->set.s[i], "model=", 6) != 0)
+			return true;
+	return false;
+}
+
 /* The content address of what it is: the artifact, or with overrides. */
 static void name_program(nnr_program *p)
 {
 	nnr__sha sha;
 
-	if (!p->set.n) {
+	if (!nnr__artifact_changed(p)) {
 		memcpy(p->hash, p->artifact->hash, sizeof(p->hash));
 		return;
 	}
@@ -301,9 +342,11 @@ static int make_program(nnr_program **p, nnr__artifact *a, const char *name,
 
 	source = nnr__json_get(nnr__json_get(a->top, NNR__A_PROGRAM),
 			       "source");
-	if (!is_text(source)) {
+	if (!is_text(source) || nnr__json_get(a->top, NNR__A_PROGRAM)->count
+				!= 3) {
 		nnr__artifact_free(a);
-		return fail(name, err, "no `source` in `program`");
+		return fail(name, err, "`program` is not {model, name, "
+			    "source}");
 	}
 	rc = nnr__program_read(p, name, dir, source->text, source->len, set,
 			       a, err);
@@ -483,6 +526,7 @@ int nnr__artifact_apply(nnr_program *p, nnr_error *err)
 {
 	nnr__artifact *a = p->artifact;
 	nnr__buf differ = { 0 };
+	bool refit;
 	int rc;
 
 	if (!a)
@@ -490,6 +534,7 @@ int nnr__artifact_apply(nnr_program *p, nnr_error *err)
 	rc = check_backbone(p, err);
 	if (rc)
 		return rc;
+	refit = a->rebound || nnr__artifact_changed(p);
 	compare(p, &differ);
 	if (differ.bad)
 		rc = nnr__fail_memory(err, p->path, differ.len);
@@ -500,7 +545,7 @@ int nnr__artifact_apply(nnr_program *p, nnr_error *err)
 	for (int i = 0; i < p->tensors && !rc; i++) {
 		nnr__ptensor *t = p->tensor[i];
 		const nnr__st_tensor *s = nnr__st_find(a->st, t->name);
-		if (!s || (a->rebound && t->step->row->fit))
+		if (!s || (refit && t->step->row->fit))
 			continue;
 		nnr__st_floats(s, t->value);
 		t->set = true;

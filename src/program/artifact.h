@@ -52,8 +52,8 @@ const char *nnr__artifact_backbone(const nnr__artifact *a);
 
 /* Part of bind, after the steps declared their tensors.  Refuses another
  * backbone (unless p->rebind) and tensors that differ in name or shape; sets
- * the values.  On another backbone fitted tensors are left to be fitted
- * again. */
+ * the values.  On another backbone, and where overrides changed the program,
+ * fitted tensors are left to be fitted again. */
 int nnr__artifact_apply(nnr_program *p, nnr_error *err);
 /* Bound to another backbone than the artifact's own. */
 bool nnr__artifact_rebound(const nnr_program *p);

@@ -42,6 +42,9 @@ size_t nnr__artifact_digits(const void *data, size_t size);
 /* SHA-256 of the bytes with those digits taken as zeros. */
 void nnr__artifact_sha(const void *data, size_t size, size_t digits,
 		       char hex[65]);
+/* Overrides changed what it is; one that only says where the model is does
+ * not. */
+bool nnr__artifact_changed(const nnr_program *p);
 const nnr__embedded *nnr__artifact_file(const nnr__artifact *a,
 					const char *name);
 /* A JSON value in its one spelling: sorted keys, no spaces, numbers with the

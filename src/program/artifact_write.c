@@ -117,7 +117,8 @@ static int add_document(nnr__buf *out, const char *what, const char *json,
  * and it stands on its own backbone. */
 static bool unchanged(const nnr_program *p, const nnr__artifact_info *info)
 {
-	return p->artifact && !info && !p->set.n && !p->artifact->rebound;
+	return p->artifact && !info && !nnr__artifact_changed(p) &&
+	       !p->artifact->rebound;
 }
 
 /* A member as it was in that artifact. */

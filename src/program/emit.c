@@ -69,35 +69,49 @@ static nnr__ynode file_name(const nnr__ynode *n)
 	return out;
 }
 
-static void add_node(nnr__buf *out, const nnr__ynode *n, int depth)
+/* A value on the line of its key or dash; false: it has lines of its own. */
+static bool add_short(nnr__buf *out, const nnr__ynode *n)
 {
-	static const char empty[][4] = { [NNR__Y_MAP] = " {}",
-					 [NNR__Y_LIST] = " []" };
-
+	if (n->kind != NNR__Y_SCALAR && n->count)
+		return false;
 	if (n->kind == NNR__Y_SCALAR)
 		add_scalar(out, n);
-	else if (!n->count)
-		nnr__buf_adds(out, empty[n->kind]);
+	else
+		nnr__buf_adds(out, n->kind == NNR__Y_MAP ? " {}" : " []");
 	nnr__buf_addc(out, '\n');
-	if (n->kind == NNR__Y_SCALAR)
-		return;
+	return true;
+}
+
+static void add_key(nnr__buf *out, const char *text)
+{
+	nnr__ynode key = { .text = text, .len = strlen(text) };
+
+	if (is_plain(&key))
+		nnr__buf_adds(out, text);
+	else
+		add_quoted(out, text, key.len);
+	nnr__buf_addc(out, ':');
+}
+
+/* The lines of a map or list; `begun`: the first one has its indentation. */
+static void add_lines(nnr__buf *out, const nnr__ynode *n, int depth,
+		      bool begun)
+{
 	for (const nnr__ynode *c = n->child; c; c = c->next) {
+		bool list = n->kind == NNR__Y_LIST;
 		nnr__ynode one = *c;
-		nnr__buf_addf(out, "%*s", 2 * depth, "");
-		if (n->kind == NNR__Y_LIST) {
+		if (!begun || c != n->child)
+			nnr__buf_addf(out, "%*s", 2 * depth, "");
+		if (list)
 			nnr__buf_addc(out, '-');
-		} else {
-			nnr__ynode key = { .text = c->key,
-					   .len = strlen(c->key) };
-			if (is_plain(&key))
-				nnr__buf_adds(out, c->key);
-			else
-				add_quoted(out, c->key, key.len);
-			nnr__buf_addc(out, ':');
-			if (!depth && strcmp(c->key, "model") == 0)
-				one = file_name(c);
-		}
-		add_node(out, &one, depth + 1);
+		else
+			add_key(out, c->key);
+		if (!list && !depth && strcmp(c->key, "model") == 0)
+			one = file_name(c);
+		if (add_short(out, &one))
+			continue;
+		nnr__buf_addc(out, list ? ' ' : '\n');
+		add_lines(out, c, depth + 1, list);
 	}
 }
 
@@ -126,18 +140,16 @@ static bool same_tree(const nnr__ynode *a, const nnr__ynode *b, int depth)
 	return !x && !y;
 }
 
-/* A document begins with its first key, not with the line end that opens a
- * map. */
 static int write_tree(nnr__src *s, const nnr__ynode *top, nnr__buf *out)
 {
 	nnr__yaml again = { 0 };
 	int rc;
 
-	add_node(out, top, 0);
+	add_lines(out, top, 0, false);
 	if (out->bad)
 		return nnr__fail_memory(s->err, s->p->path, out->len);
 	rc = nnr__yaml_parse(&again, "the source with its overrides",
-			     out->p + 1, out->len - 1, s->err);
+			     out->p, out->len, s->err);
 	if (rc)
 		return rc;
 	if (again.count != 1 || !same_tree(top, again.doc[0], 0))
@@ -157,8 +169,8 @@ int nnr__source_keep(nnr__src *s, const char *text, size_t n,
 
 	if (p->set.n || p->model_ref[0] == '/') {
 		rc = write_tree(s, top, &out);
-		text = out.p + 1;
-		n = out.len - 1;
+		text = out.p;
+		n = out.len;
 	}
 	if (!rc) {
 		p->source = nnr__src_copy(s, text, n);

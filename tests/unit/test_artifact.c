@@ -356,7 +356,12 @@ static const struct {
 	  NULL },
 	{ "[]", "not an object" },
 	{ "{", "x.nnr: nnr:1" },
+	{ "{\"b\":1,\"a\":2}", "one spelling" },
+	{ "{\"a\": 1}", "one spelling" },
+	{ "{\"a\":1.0}", "one spelling" },
+	{ "{\"a\":9007199254740993}", "not exact" },
 	{ "{}", "no `format`" },
+	{ "{\"format\":1}", "1 members of `nnr`; 9 expected" },
 	{ MEMBERS("2", HASH64, "null", "[]", TINY_PROGRAM),
 	  "format 2; this nnr reads 1" },
 	{ MEMBERS("\"1\"", HASH64, "null", "[]", TINY_PROGRAM),
@@ -376,7 +381,7 @@ static const struct {
 	{ FILES("[{\"name\":\"a\",\"sha256\":\"" SHA_A "\",\"text\":\"a\"},"
 		"{\"name\":\"a\",\"sha256\":\"" SHA_A "\",\"text\":\"a\"}]"),
 	  "not sorted" },
-	{ MEMBERS("1", HASH64, "null", "[]", "{}"), "no `source`" },
+	{ MEMBERS("1", HASH64, "null", "[]", "{}"), "`program` is not {model" },
 	{ MEMBERS("1", HASH64, "null", "[]",
 		  "{\"model\":\"m\",\"name\":\"other\",\"source\":\""
 		  TINY_SOURCE "\"}"), "another name or model" },
@@ -435,6 +440,32 @@ static void tensors_are_checked(void **state)
 		assert_message(err, say[i]);
 	}
 	nnr__buf_release(&a);
+}
+
+/* A header with a space more is another file of the same content. */
+static void one_spelling(void **state)
+{
+	nnr__buf a = { 0 }, b = { 0 };
+	char hex[65];
+	nnr_program *p;
+	nnr_error err;
+	size_t at;
+
+	(void)state;
+	seal(&a, FILES("[]"), NULL, 0);
+	for (int i = 0; i < 8; i++)
+		nnr__buf_addc(&b, a.p[i]);
+	b.p[0] = (char)(b.p[0] + 8);
+	nnr__buf_add(&b, a.p + 8, a.len - 8);
+	nnr__buf_add(&b, "        ", 8);
+	at = nnr__artifact_digits(b.p, b.len);
+	nnr__artifact_sha(b.p, b.len, at, hex);
+	memcpy(b.p + at, hex, 64);
+	assert_int_equal(nnr__artifact_parse(&p, "x.nnr", NULL, b.p, b.len,
+					     NULL, &err), NNR_E_FORMAT);
+	assert_message(err, "its header is not in its one spelling");
+	nnr__buf_release(&a);
+	nnr__buf_release(&b);
 }
 
 /* ---- binding ---- */
@@ -585,6 +616,7 @@ int main(void)
 		cmocka_unit_test(damage_is_refused),
 		cmocka_unit_test(lies_are_refused),
 		cmocka_unit_test(tensors_are_checked),
+		cmocka_unit_test(one_spelling),
 		cmocka_unit_test(another_backbone),
 		cmocka_unit_test(other_tensors),
 		cmocka_unit_test(data_is_named_only),
