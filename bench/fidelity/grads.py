@@ -21,7 +21,8 @@ from golden_grad import CASES, PROGRAMS, Case, Net, load_program, relative_error
 BAR = 1e-4
 
 # What golden_grad.py's case learns that the program of its texts does not.
-LEARNS = {"soft": "soft_tokens", "prefix": "prefix"}
+LEARNS = {"soft": "soft_tokens", "prefix": "prefix", "shift": "shift",
+          "deep": "deep_tokens"}
 
 
 class Nets:

@@ -192,17 +192,18 @@ def prompt_tokens(tokenize, program, item):
             for field, value in item.items():
                 part = part.replace("{" + field + "}", value)
             text += part
-        elif "soft_tokens" in step:
-            ids += tokenize(text) if text else []
-            ids += [-1 - r for r in range(step["soft_tokens"]["count"])]
-            text = ""
+        for kind in ("soft_tokens", "deep_tokens"):
+            if kind in step:
+                ids += tokenize(text) if text else []
+                ids += [-1 - r for r in range(step[kind]["count"])]
+                text = ""
     return ids + (tokenize(text) if text else [])
 
 
 def init_tokens(tokenize, spec):
     """The text's tokens, repeated or cut to the count."""
     ids = tokenize(spec["init"])
-    return [ids[i % len(ids)] for i in range(spec["count"])]
+    return [ids[i % len(ids)] for i in range(spec.get("rows") or spec["count"])]
 
 
 # ---- cases ----
@@ -223,7 +224,7 @@ class Case:
         self.field = next(iter(self.program["input"]))
         score = self.program["out"][0].get("score")
         self.items = [text for _, text in rows] if score else [f for f, _ in rows]
-        if self.kind not in ("soft", "deep"):
+        if self.kind not in ("soft", "shift", "deep"):
             # rows of these are not positions of the prompt
             self.program["in"] = [s for s in self.program["in"] if "template" in s]
         self.prompts = [prompt_tokens(self.tokenize, self.program, {self.field: t})
@@ -326,23 +327,26 @@ def prefix_run(net, tensors, ids):
     return net.forward(embedded(net, ids), prefix=tensors["prefix"])
 
 
-def shift_init(case, net, length=64, rank=4):
-    """a [length, rank] for the first positions, b [rank, hidden]."""
-    sd = float(net.embed.std())
-    return {"shift.a": drawn(1, 1 / math.sqrt(rank), length, rank),
-            "shift.b": drawn(2, 0.1 * sd, rank, net.hidden)}
+def shift_init(case, net):
+    """The soft tokens, and zeros for the first positions behind them."""
+    spec = step_of(case.program, "shift")
+    return {**soft_init(case, net),
+            "shift": np.zeros((spec["length"], net.hidden), np.float32)}
 
 
 def shift_run(net, tensors, ids):
-    a = tensors["shift.a"]
-    n = min(len(ids), len(a))
-    x = embedded(net, ids)
-    return net.forward(torch.cat((x[:n] + a[:n] @ tensors["shift.b"], x[n:])))
+    lead = len(tensors["soft_tokens"])
+    if ids[:lead] != [-1 - r for r in range(lead)]:
+        raise ValueError("soft tokens lead the prompt")
+    x = embedded(net, ids, tensors["soft_tokens"])
+    n = min(len(ids) - lead, len(tensors["shift"]))
+    return net.forward(torch.cat((x[:lead], x[lead:lead + n] + tensors["shift"][:n],
+                                  x[lead + n:])))
 
 
 def deep_init(case, net):
     """What the text's tokens are at the input of every block."""
-    spec = step_of(case.program, "soft_tokens")
+    spec = step_of(case.program, "deep_tokens")
     inputs = []
     net.forward(embedded(net, init_tokens(case.tokenize, spec)), inputs=inputs)
     return {"deep_tokens": torch.stack(inputs).numpy()}
@@ -382,8 +386,8 @@ CASES = {
     "choices": ("soft", "grad-choices", MESSAGES),
     "prefix": ("prefix", "grad-prefix", REVIEWS),
     "next": ("soft", "grad-next", FACTS),
-    "shift": ("shift", "grad-soft", REVIEWS),
-    "deep": ("deep", "grad-soft", REVIEWS),
+    "shift": ("shift", "grad-shift", REVIEWS),
+    "deep": ("deep", "grad-deep", REVIEWS),
     "lora": ("lora", "grad-soft", REVIEWS),
 }
 
