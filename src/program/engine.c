@@ -2,9 +2,8 @@
  *
  * engine.c: set-up, the compiled prefix, and chunks.
  *
- * A compiled prefix is kept as a file <cache>/prefix/<key>.kv under a key
- * over everything its rows depend on: format, backbone hash, mode, rope and
- * tokens.  Results are the same bits with it, without it, or from the file.
+ * A compiled prefix is kept as a file (kept.c).  Results are the same bits
+ * with it, without it, or from the file.
  */
 #include "program/engine_int.h"
 
@@ -14,7 +13,6 @@
 #define MAX_ROWS 512
 #define MAX_STORE ((size_t)1 << 30)
 #define PREFIX_FILE_MIN 16	/* shorter ones are not worth a file */
-#define PREFIX_FILES_MAX ((size_t)1 << 30)	/* bytes; oldest go first */
 
 static int set_up(nnr__engine *e, nnr_error *err)
 {
@@ -270,38 +268,6 @@ nnr__seq *nnr__engine_begin(nnr__engine *e, nnr__span p, int *from)
 
 /* ---- the prefix ---- */
 
-static void add_key(nnr__buf *key, const nnr__engine *e,
-		    const int32_t *token, int n)
-{
-	char sha[65];
-
-	nnr__sha_of(token, (size_t)n * sizeof(*token), sha);
-	nnr__buf_addf(key, "v1 %s %s rope=%.17g n=%d %s", e->bb->hash,
-		      nnr__engine_arithmetic(e),
-		      e->bb->rope_base, n, sha);
-	if (e->given_sha[0])
-		nnr__buf_addf(key, " given=%s", e->given_sha);
-}
-
-/* <cache>/prefix/<hash of the key>.kv, or NULL without a cache. */
-static char *prefix_path(const char *key)
-{
-	char sha[65], *dir = nnr__cache_dir(), *sub, *path = NULL;
-	nnr__buf name = { 0 };
-
-	if (!dir)
-		return NULL;
-	sub = nnr__path_join(dir, "prefix");
-	free(dir);
-	nnr__sha_of(key, strlen(key), sha);
-	nnr__buf_addf(&name, "%.32s.kv", sha);
-	if (sub && !name.bad && !nnr__mkdirs(sub, NULL))
-		path = nnr__path_join(sub, name.p);
-	free(sub);
-	nnr__buf_release(&name);
-	return path;
-}
-
 static int run_prefix(nnr__engine *e, const int32_t *token, int n,
 		      nnr_error *err)
 {
@@ -320,36 +286,21 @@ static int run_prefix(nnr__engine *e, const int32_t *token, int n,
 	return nnr__engine_flush(e, &none, err);
 }
 
-/* A cache that cannot be written costs time, not answers. */
-static void save_prefix(const nnr__engine *e, const char *path,
-			const char *key)
-{
-	char *dir = nnr__path_dir(path);
-
-	if (!nnr__seq_save(e->prefix, path, key, NULL) && dir)
-		nnr__cache_trim(dir, ".kv", PREFIX_FILES_MAX);
-	free(dir);
-}
-
 static int load_or_run(nnr__engine *e, const int32_t *token, int n,
 		       const char *key, nnr_error *err)
 {
 	bool keep = !e->opts.no_cache && n >= PREFIX_FILE_MIN;
-	char *path = keep ? prefix_path(key) : NULL;
 	int rc = 0;
 
-	if (path)
-		rc = nnr__seq_map(e->store, &e->prefix, path, key, err);
+	if (keep)
+		rc = nnr__kept_map(e, NNR__KEEP_PREFIX, key, &e->prefix, err);
 	if (rc == 1) {
 		e->stats.prefix_cached = true;
-		nnr__cache_touch(path);
-		rc = 0;
-	} else if (rc == 0) {
-		rc = run_prefix(e, token, n, err);
-		if (!rc && path)
-			save_prefix(e, path, key);
+		return 0;
 	}
-	free(path);
+	rc = rc ? rc : run_prefix(e, token, n, err);
+	if (!rc && keep)
+		nnr__kept_save(NNR__KEEP_PREFIX, key, e->prefix);
 	return rc;
 }
 
@@ -367,7 +318,7 @@ int nnr__engine_prefix(nnr__engine *e, const int32_t *token, int n,
 	rc = nnr__engine_check(e, (nnr__span){ token, n }, 0, err);
 	if (rc)
 		return rc;
-	add_key(&key, e, token, n);
+	nnr__kept_key(&key, e, token, n, true);
 	e->prefix_id = nnr__calloc((size_t)n, sizeof(*token));
 	if (key.bad || !e->prefix_id)
 		rc = nnr__fail_memory(err, "prefix", (size_t)n);

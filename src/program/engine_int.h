@@ -56,6 +56,15 @@ int nnr__engine_flush(nnr__engine *e, const float **features,
 /* Runs all but the last part of a long prompt, which fits a chunk. */
 int nnr__engine_feed(nnr__engine *e, nnr__seq *q, const int32_t *token,
 		     int *from, int n, nnr_error *err);
+/* Key/value rows kept as files (kept.c).  given: they depend on what the
+ * program gives.  map: 1 found, 0 not, or an error. */
+typedef enum { NNR__KEEP_PREFIX, NNR__KEEP_FROZEN } nnr__keep;
+void nnr__kept_key(nnr__buf *key, const nnr__engine *e, const int32_t *token,
+		   int n, bool given);
+int nnr__kept_map(nnr__engine *e, nnr__keep what, const char *key,
+		  nnr__seq **q, nnr_error *err);
+void nnr__kept_save(nnr__keep what, const char *key, const nnr__seq *q);
+
 /* A new sequence that holds the key/value rows p begins with; *from of
  * them.  NULL: no memory. */
 nnr__seq *nnr__engine_start(nnr__engine *e, nnr__span p, int *from);

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Frozen rows of items that are kept in memory. */
-#define FROZEN_BYTES ((size_t)512 << 20)
+/* Frozen rows of items that are kept in memory; further ones in files. */
+#define FROZEN_BYTES ((size_t)384 << 20)
 
 /* ---- frozen rows ---- */
 
@@ -43,9 +43,52 @@ static int make_base(nnr__lesson *l, nnr_error *err)
 	return feed(l, l->base, ids->id, from, l->base_n, err);
 }
 
+static int run_frozen(nnr__lesson *l, nnr__lesson_item *t, nnr__seq **out,
+		      nnr_error *err)
+{
+	int rc;
+
+	*out = nnr__seq_fork(l->base);
+	if (!*out)
+		return nnr__fail_memory(err, "an item", sizeof(*t));
+	rc = feed(l, *out, t->ids.id, l->base_n, t->live, err);
+	if (rc)
+		nnr__seq_free(*out);
+	return rc;
+}
+
+/* Rows of text alone can be kept as a file, for this run and later ones. */
+static bool plain_text(const nnr__lesson_item *t)
+{
+	for (int i = 0; i < t->live; i++)
+		if (t->ids.id[i] < 0)
+			return false;
+	return true;
+}
+
+static int frozen_file(nnr__lesson *l, nnr__lesson_item *t, nnr__seq **out,
+		       nnr_error *err)
+{
+	nnr__buf key = { 0 };
+	int rc;
+
+	nnr__kept_key(&key, l->e, t->ids.id, t->live, false);
+	if (key.bad)
+		return nnr__fail_memory(err, "a key", key.len);
+	rc = nnr__kept_map(l->e, NNR__KEEP_FROZEN, key.p, out, err);
+	if (rc == 0) {
+		rc = run_frozen(l, t, out, err);
+		if (!rc)
+			nnr__kept_save(NNR__KEEP_FROZEN, key.p, *out);
+	}
+	nnr__buf_release(&key);
+	return rc < 0 ? rc : 0;
+}
+
 static int make_frozen(nnr__lesson *l, nnr__lesson_item *t, nnr__seq **out,
 		       nnr_error *err)
 {
+	bool full = l->frozen_bytes >= FROZEN_BYTES;
 	nnr__seq *q;
 	size_t bytes;
 	int rc;
@@ -53,13 +96,13 @@ static int make_frozen(nnr__lesson *l, nnr__lesson_item *t, nnr__seq **out,
 	*out = t->frozen ? nnr__seq_fork(t->frozen) : NULL;
 	if (*out)
 		return 0;
-	q = nnr__seq_fork(l->base);
-	if (!q)
-		return nnr__fail_memory(err, "an item", sizeof(*t));
-	rc = feed(l, q, t->ids.id, l->base_n, t->live, err);
+	if (full && t->live > l->base_n && !l->p->no_cache && plain_text(t))
+		return frozen_file(l, t, out, err);
+	rc = run_frozen(l, t, &q, err);
+	if (rc)
+		return rc;
 	bytes = nnr__seq_bytes(q);
-	if (!rc && t->live > l->base_n &&
-	    l->frozen_bytes + bytes <= FROZEN_BYTES) {
+	if (t->live > l->base_n && !full) {
 		t->frozen = q;
 		l->frozen_bytes += bytes;
 		q = nnr__seq_fork(q);
