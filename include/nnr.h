@@ -172,7 +172,7 @@ int nnr_model_bench(const nnr_model *m, const nnr_bench_opts *b,
 typedef struct nnr_program_opts {
 	const char *const *set;	/* "STEP.KEY=VALUE": replaces a parameter */
 	int sets;
-	int seeded;		/* `seed` replaces the seed of every step */
+	int seeded;		/* `seed` replaces every seed it has */
 	int64_t seed;
 	int rebind;		/* an artifact may be bound to another
 				   backbone than its own */
@@ -304,6 +304,58 @@ typedef struct nnr_step_opts {
 int nnr_program_step_bench(nnr_program *p, const nnr_step_opts *o,
 			   char **json, nnr_error *err);
 
+/* ---- training of a bound program ---- */
+
+typedef struct nnr_train_progress {
+	int64_t step, steps;	/* done, of the whole run */
+	int run, runs;		/* which of several seeds, from 1 */
+	double loss;		/* of the last step's items, before it */
+	double rate;		/* learning rate of the last step */
+	double score;		/* best validation so far; NaN: none */
+	double seconds, left;	/* of this call; expected */
+} nnr_train_progress;
+
+typedef struct nnr_train_opts {
+	const char *data;	/* .tsv, .jsonl or .txt; needed */
+	const char *validation;	/* the same, to choose on; or NULL */
+	const char *output;	/* the artifact; needed unless dry_run */
+	const char *columns;	/* as of nnr_eval_opts; of both files */
+	const char *const *where;	/* of `data` only, as what follows */
+	int wheres;
+	int64_t limit, sample;
+	int64_t seed;		/* of the sample; as given to open */
+	size_t memory;		/* bytes for activations; 0: 768 MiB */
+	int seeds;		/* runs, with seeds from that of `train` on */
+	int resume;		/* goes on with OUTPUT.ckpt if it is there */
+	int dry_run;		/* all but the training; writes nothing */
+	double interval;	/* seconds between checkpoints; 0: 10, below
+				   0: after every step */
+	const char *curve;	/* learning curve, .csv or .svg; or NULL */
+	const char *record;	/* file for the run record, or NULL */
+	/* Both may be NULL: progress after every step, and lines that say
+	 * what will be done, what was found, what it takes. */
+	void (*progress)(void *ctx, const nnr_train_progress *p);
+	void (*say)(void *ctx, const char *line);
+	void *ctx;
+} nnr_train_opts;
+
+/* Minimises the loss of `train` over the program's learnable tensors, keeps
+ * the best by validation (without one the last), leaves it in the program
+ * and writes it as an artifact.  While it runs all of its state is in
+ * OUTPUT.ckpt, replaced as a whole; a run that was killed and is resumed ends
+ * with the same artifact, byte for byte.  With several `seeds` run K's
+ * artifact is OUTPUT with -seedK before its ending, the program is left as it
+ * was, and OUTPUT is the best by validation, without one the first.
+ * *json: the run record: plan, hashes, losses, scores with n and interval,
+ * seconds, memory; *text: the curve and the results for people, at most 80
+ * columns.  Both may be NULL.
+ * NNR_E_INPUT: nothing to learn, bad data, labels of one class only, a loss
+ * that is not finite, a checkpoint of another program, backbone or data.
+ * NNR_E_FORMAT: a damaged checkpoint.  NNR_E_INTERRUPTED: OUTPUT.ckpt holds
+ * the last step. */
+int nnr_program_train(nnr_program *p, const nnr_train_opts *o, char **json,
+		      char **text, nnr_error *err);
+
 /* ---- evaluation of a bound program ---- */
 
 typedef struct nnr_eval_opts {
@@ -329,6 +381,26 @@ typedef struct nnr_eval_opts {
  * NNR_E_INPUT: data file:line:column, a label outside the type, no items. */
 int nnr_program_eval(nnr_program *p, const nnr_eval_opts *o, char **json,
 		     char **text, nnr_error *err);
+
+typedef struct nnr_compare_opts {
+	const char *const *program;	/* sources or artifacts */
+	int programs;
+	const char *data, *columns;	/* as in nnr_eval_opts */
+	const char *const *where;
+	int wheres;
+	int64_t limit, sample, seed;
+	int untrained;		/* answer with what was never trained, too */
+	nnr_on_progress progress;
+	void *ctx;
+} nnr_compare_opts;
+
+/* Programs on the same items: how often each is right with its interval,
+ * values learned, bytes stored, seconds an item, peak memory; and against
+ * the first the exact McNemar test.  A program that changes f's parameters
+ * is marked; full fine-tuning is counted, not run.  *json a document, *text
+ * a table for people; either may be NULL. */
+int nnr_compare(const nnr_compare_opts *o, const nnr_run_opts *how,
+		char **json, char **text, nnr_error *err);
 
 #ifdef __cplusplus
 }

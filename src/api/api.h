@@ -20,6 +20,20 @@ char *nnr__cpu_name(void);
 const char *nnr__mode_name(nnr_precision p);
 nnr__engine_opts nnr__engine_opts_of(const nnr_run_opts *o);
 
+/* Items of a file, all with targets (items.c). */
+typedef struct nnr__items_opts {
+	const char *path, *columns;	/* columns: "a,b", or NULL */
+	const char *const *where;	/* FIELD=VALUE */
+	int wheres;
+	int64_t limit, sample, seed;
+} nnr__items_opts;
+int nnr__items_read(nnr__data *d, const nnr_program *p,
+		    const nnr__items_opts *o, nnr_error *err);
+/* A file that cannot be written is better known before the work is done.
+ * path NULL: fine. */
+int nnr__check_writable(const char *path, nnr_error *err);
+const char *nnr__base_name(const char *path);
+
 /* How an answer came about, as JSON and for people; both malloc'd
  * (explain.c). */
 int nnr__explain(nnr_program *p, const nnr__record *item,

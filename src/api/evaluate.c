@@ -8,7 +8,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct evaluation {
 	nnr_program *p;
@@ -19,93 +18,6 @@ typedef struct evaluation {
 	double start;
 	nnr__engine_stats before;
 } evaluation;
-
-/* ---- options ---- */
-
-static int split_columns(const char *list, nnr__strings *out, nnr_error *err)
-{
-	size_t most = 1;
-
-	memset(out, 0, sizeof(*out));
-	if (!list)
-		return 0;
-	for (const char *s = list; *s; s++)
-		most += *s == ',';
-	out->s = nnr__calloc(most, sizeof(*out->s));
-	if (!out->s)
-		return nnr__fail_memory(err, "columns", most);
-	for (const char *s = list, *end; s; s = *end ? end + 1 : NULL) {
-		end = s + strcspn(s, ",");
-		if (end == s)
-			return nnr__fail(err, NNR_E_USAGE, "--columns %s: a "
-					 "name is empty", list);
-		out->s[out->n] = nnr__strndup(s, (size_t)(end - s));
-		if (!out->s[out->n++])
-			return nnr__fail_memory(err, "columns", most);
-	}
-	return 0;
-}
-
-static int split_where(const nnr_eval_opts *o, nnr__pairs *out,
-		       nnr_error *err)
-{
-	memset(out, 0, sizeof(*out));
-	if (!o->wheres)
-		return 0;
-	out->p = nnr__calloc((size_t)o->wheres, sizeof(*out->p));
-	if (!out->p)
-		return nnr__fail_memory(err, "where", 0);
-	for (int i = 0; i < o->wheres; i++) {
-		const char *eq = strchr(o->where[i], '=');
-		nnr__pair *pair = &out->p[out->n];
-		if (!eq || eq == o->where[i])
-			return nnr__fail(err, NNR_E_USAGE, "--where %s: "
-					 "FIELD=VALUE was expected",
-					 o->where[i]);
-		out->n++;
-		pair->key = nnr__strndup(o->where[i],
-					 (size_t)(eq - o->where[i]));
-		pair->value = nnr__strdup(eq + 1);
-		if (!pair->key || !pair->value)
-			return nnr__fail_memory(err, "where", 0);
-	}
-	return 0;
-}
-
-static int read_data(evaluation *e, nnr_error *err)
-{
-	const nnr_eval_opts *o = e->o;
-	nnr__records_opts with = { .limit = o->limit, .sample = o->sample,
-				   .seed = (uint64_t)o->seed };
-	int rc = split_columns(o->columns, &with.columns, err);
-
-	if (!rc)
-		rc = split_where(o, &with.where, err);
-	if (!rc)
-		rc = nnr__data_read(&e->data, e->p, o->data, &with, true,
-				    err);
-	for (int i = 0; i < with.columns.n; i++)
-		free(with.columns.s[i]);
-	for (int i = 0; i < with.where.n; i++) {
-		free(with.where.p[i].key);
-		free(with.where.p[i].value);
-	}
-	free(with.columns.s);
-	free(with.where.p);
-	return rc;
-}
-
-/* A file that cannot be written is better known before the answers are. */
-static int check_writable(const char *path, nnr_error *err)
-{
-	char *dir = path ? nnr__path_dir(path) : NULL;
-	int rc = 0;
-
-	if (dir && access(dir, W_OK) != 0)
-		rc = nnr__fail_write(err, path);
-	free(dir);
-	return rc;
-}
 
 /* ---- answers ---- */
 
@@ -149,13 +61,6 @@ static int take_answer(void *ctx, int item, const nnr__answer *a,
 
 /* ---- results ---- */
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static int write_results(evaluation *e, char **json, char **text,
 			 nnr_error *err)
 {
@@ -167,9 +72,10 @@ static int write_results(evaluation *e, char **json, char **text,
 	nnr__report r = {
 		.program = p->name, .program_hash = p->hash,
 		.set = &p->set,
-		.model = base_name(p->model_ref),
+		.model = nnr__base_name(p->model_ref),
 		.model_hash = p->model->bb->hash,
-		.data = base_name(e->o->data), .data_hash = e->data.rec.hash,
+		.data = nnr__base_name(e->o->data),
+		.data_hash = e->data.rec.hash,
 		.where = e->o->where, .wheres = e->o->wheres,
 		.columns = e->o->columns, .limit = e->o->limit,
 		.sample = e->o->sample, .sample_seed = e->o->seed,
@@ -209,6 +115,10 @@ int nnr_program_eval(nnr_program *p, const nnr_eval_opts *o, char **json,
 		     char **text, nnr_error *err)
 {
 	evaluation e = { .p = p, .o = o };
+	const nnr__items_opts items = {
+		.path = o->data, .columns = o->columns, .where = o->where,
+		.wheres = o->wheres, .limit = o->limit, .sample = o->sample,
+		.seed = o->seed };
 	int labels = p->output.type == NNR__T_LABEL ? p->output.labels.n : 0;
 	int rc;
 
@@ -219,9 +129,9 @@ int nnr_program_eval(nnr_program *p, const nnr_eval_opts *o, char **json,
 	if (!p->engine)
 		return nnr__fail(err, NNR_E_USAGE, "%s is not bound to a "
 				 "model", p->name);
-	rc = check_writable(o->predictions, err);
-	rc = rc ? rc : check_writable(o->record, err);
-	rc = rc ? rc : read_data(&e, err);
+	rc = nnr__check_writable(o->predictions, err);
+	rc = rc ? rc : nnr__check_writable(o->record, err);
+	rc = rc ? rc : nnr__items_read(&e.data, p, &items, err);
 	if (rc)
 		return rc;
 	rc = nnr__tally_init(&e.tally, labels, err);

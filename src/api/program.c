@@ -18,7 +18,8 @@ static bool has_seed(const nnr__step *s)
 	return false;
 }
 
-/* "in.ID.seed=N" for every step that takes a seed, appended to list. */
+/* "in.ID.seed=N" for every step that takes a seed, and "train.seed=N" where
+ * something is trained, appended to list. */
 static int add_seeds(const nnr_program *p, int64_t seed, char **list, int *n,
 		     nnr_error *err)
 {
@@ -35,6 +36,14 @@ static int add_seeds(const nnr_program *p, int64_t seed, char **list, int *n,
 			return nnr__fail_memory(err, "seed", 0);
 		(*n)++;
 	}
+	if (nnr__program_trains(p)) {
+		nnr__buf b = { 0 };
+		nnr__buf_addf(&b, "train.seed=%lld", (long long)seed);
+		list[*n] = nnr__buf_take(&b);
+		if (!list[*n])
+			return nnr__fail_memory(err, "seed", 0);
+		(*n)++;
+	}
 	return 0;
 }
 
@@ -42,7 +51,7 @@ static int add_seeds(const nnr_program *p, int64_t seed, char **list, int *n,
 static int reopen(nnr_program **p, const char *path,
 		  const nnr_program_opts *o, nnr_error *err)
 {
-	size_t most = (size_t)((*p)->ins + (*p)->outs + o->sets);
+	size_t most = (size_t)((*p)->ins + (*p)->outs + o->sets + 1);
 	char **list = nnr__calloc(most, sizeof(*list));
 	nnr__strings set = { list, 0 };
 	int seeds = 0, rc;
@@ -57,6 +66,8 @@ static int reopen(nnr_program **p, const char *path,
 	set.n = seeds + o->sets;
 	if (!rc)
 		rc = nnr__program_open(p, path, &set, err);
+	if (!rc)
+		(*p)->seed_sets = seeds;
 	for (int i = 0; i < seeds; i++)
 		free(list[i]);
 	free(list);

@@ -23,14 +23,17 @@ typedef struct list {
 
 /* What a command line says.  FLAG: bool; TEXT, WORD: NULL if not given;
  * INT: -1 if not given. */
+#define MAX_OPERANDS 16
+
 typedef struct args {
-	const char *operand[2];
+	const char *operand[MAX_OPERANDS];
 	int operands;
 	bool json, quiet, verbose, help, no_cache, run, explain, resolved;
-	bool plain, step, rebind, untrained;
+	bool plain, step, resume, dry_run, rebind, untrained;
 	const char *precision, *text, *input, *data, *columns;
-	const char *predictions, *record, *output;
+	const char *predictions, *record, *output, *val, *curve;
 	int64_t threads, seed, limit, sample, prompt, generate, repetitions;
+	int64_t seeds, checkpoint;
 	list set, where;
 } args;
 
@@ -93,6 +96,7 @@ int put_end(void);
 /* Progress line; ctx unused. */
 void say_progress(void *ctx, const nnr_progress *p);
 void say_progress_end(void);
+void say_training(void *ctx, const nnr_train_progress *p);
 
 /* ---- what commands share (open.c) ---- */
 nnr_run_opts run_opts(const args *a, nnr_precision fallback);

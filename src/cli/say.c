@@ -20,6 +20,7 @@
 static struct {
 	bool quiet, terminal, colour, shown;
 	double last;
+	int64_t step;
 } state;
 
 void say_init(const args *a)
@@ -150,6 +151,31 @@ void say_progress(void *ctx, const nnr_progress *p)
 		"left%s", state.terminal ? "\r" : "nnr: ", (long long)p->done,
 		(long long)p->total, rate, (unsigned long long)p->tokens,
 		left, state.terminal ? "\033[K" : "\n");
+	fflush(stderr);
+	state.shown = state.terminal;
+}
+
+void say_training(void *ctx, const nnr_train_progress *p)
+{
+	double every = state.terminal ? EVERY_TERMINAL : EVERY_PLAIN;
+	double rate = p->seconds > 0 ? (double)p->step / p->seconds : 0;
+	char run[40] = "", best[40] = "";
+
+	(void)ctx;
+	if (p->step == state.step || (p->step < p->steps &&
+	    p->seconds - state.last < every && p->seconds >= state.last))
+		return;
+	state.last = p->seconds;
+	state.step = p->step;
+	if (p->runs > 1)
+		snprintf(run, sizeof(run), "%d/%d: ", p->run, p->runs);
+	if (p->score == p->score)	/* there was a validation */
+		snprintf(best, sizeof(best), "  best %.3f", p->score);
+	fprintf(stderr, "%s%sstep %lld/%lld  loss %.4f  rate %.2g  %.*f/s  "
+		"%.0f s left%s%s", state.terminal ? "\r" : "nnr: ", run,
+		(long long)p->step, (long long)p->steps, p->loss, p->rate,
+		rate < 10 ? 2 : 0, rate, p->left, best,
+		state.terminal ? "\033[K" : "\n");
 	fflush(stderr);
 	state.shown = state.terminal;
 }

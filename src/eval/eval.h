@@ -61,6 +61,14 @@ bool nnr__same_value(nnr__type type, const char *a, const char *b);
  * nnr__same_value's text rule; its count in *count.  NULL when n is 0. */
 const char *nnr__most_common(const char *const *text, int n, int *count);
 
+/* ---- two programs on the same items (paired.c) ---- */
+typedef struct nnr__paired {
+	int n, only_a, only_b;	/* right in one of them only */
+	double p;		/* exact McNemar, two-sided */
+	double difference, low, high;	/* b less a; 95 % */
+} nnr__paired;
+nnr__paired nnr__paired_of(const bool *a, const bool *b, int n);
+
 /* ---- the report: also the run record (report.c, table.c) ---- */
 typedef struct nnr__report {
 	const char *program, *program_hash;
@@ -89,6 +97,18 @@ const char *nnr__report_measure(const nnr__report *r);
 void nnr__report_json(const nnr__report *r, nnr__buf *out);
 /* The same for people, at most 80 columns wide. */
 void nnr__report_text(const nnr__report *r, nnr__buf *out);
+
+/* ---- members of a JSON object that is being written (report.c) ---- */
+void nnr__json_key(nnr__buf *b, const char *name);
+void nnr__json_text(nnr__buf *b, const char *name, const char *s);
+void nnr__json_number(nnr__buf *b, const char *name, double v);
+void nnr__json_integer(nnr__buf *b, const char *name, int64_t v);
+void nnr__json_list(nnr__buf *b, const char *name, const char *const *s,
+		    int n);
+/* {"value","low","high","hits","n"} */
+void nnr__json_rate(nnr__buf *b, const char *name, nnr__rate r);
+void nnr__json_open(nnr__buf *b, const char *name);
+void nnr__json_shut(nnr__buf *b);
 
 /* One line of a predictions file.  target may be NULL. */
 void nnr__prediction_line(int item, const nnr__field *f, const char *target,

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-static void key(nnr__buf *b, const char *name)
+void nnr__json_key(nnr__buf *b, const char *name)
 {
 	char last = b->len ? b->p[b->len - 1] : '{';
 
@@ -20,31 +20,31 @@ static void key(nnr__buf *b, const char *name)
 	nnr__buf_addc(b, ':');
 }
 
-static void text(nnr__buf *b, const char *name, const char *s)
+void nnr__json_text(nnr__buf *b, const char *name, const char *s)
 {
-	key(b, name);
+	nnr__json_key(b, name);
 	nnr__buf_add_json(b, s, strlen(s));
 }
 
-static void number(nnr__buf *b, const char *name, double v)
+void nnr__json_number(nnr__buf *b, const char *name, double v)
 {
-	key(b, name);
+	nnr__json_key(b, name);
 	nnr__buf_add_num(b, v);
 }
 
-static void integer(nnr__buf *b, const char *name, int64_t v)
+void nnr__json_integer(nnr__buf *b, const char *name, int64_t v)
 {
-	key(b, name);
+	nnr__json_key(b, name);
 	nnr__buf_addf(b, "%lld", (long long)v);
 }
 
-static void open(nnr__buf *b, const char *name)
+void nnr__json_open(nnr__buf *b, const char *name)
 {
-	key(b, name);
+	nnr__json_key(b, name);
 	nnr__buf_addc(b, '{');
 }
 
-static void shut(nnr__buf *b)
+void nnr__json_shut(nnr__buf *b)
 {
 	nnr__buf_addc(b, '}');
 }
@@ -71,7 +71,7 @@ void nnr__scores_json(const nnr__field *f, const double *score, int n,
 {
 	nnr__buf_addc(out, '{');
 	for (int c = 0; c < n && c < f->labels.n; c++)
-		number(out, f->labels.s[c], score[c]);
+		nnr__json_number(out, f->labels.s[c], score[c]);
 	nnr__buf_addc(out, '}');
 }
 
@@ -89,21 +89,21 @@ void nnr__prediction_line(int item, const nnr__field *f, const char *target,
 	nnr__buf_adds(out, "}\n");
 }
 
-static void rate(nnr__buf *b, const char *name, nnr__rate r)
+void nnr__json_rate(nnr__buf *b, const char *name, nnr__rate r)
 {
-	open(b, name);
-	number(b, "value", r.value);
-	number(b, "low", r.low);
-	number(b, "high", r.high);
-	integer(b, "hits", r.hits);
-	integer(b, "n", r.n);
-	shut(b);
+	nnr__json_open(b, name);
+	nnr__json_number(b, "value", r.value);
+	nnr__json_number(b, "low", r.low);
+	nnr__json_number(b, "high", r.high);
+	nnr__json_integer(b, "hits", r.hits);
+	nnr__json_integer(b, "n", r.n);
+	nnr__json_shut(b);
 }
 
-static void put_list(nnr__buf *b, const char *name, const char *const *s,
-		     int n)
+void nnr__json_list(nnr__buf *b, const char *name, const char *const *s,
+		    int n)
 {
-	key(b, name);
+	nnr__json_key(b, name);
 	nnr__buf_addc(b, '[');
 	for (int i = 0; i < n; i++) {
 		nnr__buf_adds(b, i ? "," : "");
@@ -114,45 +114,45 @@ static void put_list(nnr__buf *b, const char *name, const char *const *s,
 
 static void put_program(const nnr__report *r, nnr__buf *b)
 {
-	open(b, "program");
-	text(b, "name", r->program);
-	text(b, "hash", r->program_hash);
-	put_list(b, "set", (const char *const *)r->set->s, r->set->n);
-	shut(b);
+	nnr__json_open(b, "program");
+	nnr__json_text(b, "name", r->program);
+	nnr__json_text(b, "hash", r->program_hash);
+	nnr__json_list(b, "set", (const char *const *)r->set->s, r->set->n);
+	nnr__json_shut(b);
 }
 
 static void put_data(const nnr__report *r, nnr__buf *b)
 {
-	open(b, "data");
-	text(b, "file", r->data);
-	text(b, "hash", r->data_hash);
-	integer(b, "items", r->tally->items);
+	nnr__json_open(b, "data");
+	nnr__json_text(b, "file", r->data);
+	nnr__json_text(b, "hash", r->data_hash);
+	nnr__json_integer(b, "items", r->tally->items);
 	if (r->columns)
-		text(b, "columns", r->columns);
+		nnr__json_text(b, "columns", r->columns);
 	if (r->wheres)
-		put_list(b, "where", r->where, r->wheres);
+		nnr__json_list(b, "where", r->where, r->wheres);
 	if (r->limit)
-		integer(b, "limit", r->limit);
+		nnr__json_integer(b, "limit", r->limit);
 	if (r->sample) {
-		integer(b, "sample", r->sample);
-		integer(b, "sample_seed", r->sample_seed);
+		nnr__json_integer(b, "sample", r->sample);
+		nnr__json_integer(b, "sample_seed", r->sample_seed);
 	}
-	shut(b);
+	nnr__json_shut(b);
 }
 
 static void put_confusion(const nnr__report *r, nnr__buf *b)
 {
 	int n = r->tally->labels;
 
-	open(b, "confusion");
-	key(b, "labels");
+	nnr__json_open(b, "confusion");
+	nnr__json_key(b, "labels");
 	for (int c = 0; c < n; c++) {
 		const char *name = r->output->labels.s[c];
 		nnr__buf_addc(b, c ? ',' : '[');
 		nnr__buf_add_json(b, name, strlen(name));
 	}
 	nnr__buf_addc(b, ']');
-	key(b, "rows");		/* targets; the last column: no answer */
+	nnr__json_key(b, "rows");	/* targets; last column: no answer */
 	for (int c = 0; c < n; c++) {
 		nnr__buf_addc(b, c ? ',' : '[');
 		for (int o = 0; o <= n; o++)
@@ -161,36 +161,37 @@ static void put_confusion(const nnr__report *r, nnr__buf *b)
 		nnr__buf_addc(b, ']');
 	}
 	nnr__buf_addc(b, ']');
-	shut(b);
+	nnr__json_shut(b);
 }
 
 static void put_results(const nnr__report *r, nnr__buf *b)
 {
 	const nnr__tally *t = r->tally;
 
-	open(b, "results");
-	rate(b, nnr__report_measure(r), nnr__rate_of(t->hits, t->items));
-	open(b, "majority");
-	key(b, "answer");
+	nnr__json_open(b, "results");
+	nnr__json_rate(b, nnr__report_measure(r),
+		       nnr__rate_of(t->hits, t->items));
+	nnr__json_open(b, "majority");
+	nnr__json_key(b, "answer");
 	nnr__value_json(r->output->type, r->majority, b);
-	rate(b, nnr__report_measure(r),
-	     nnr__rate_of(r->majority_hits, t->items));
-	shut(b);
+	nnr__json_rate(b, nnr__report_measure(r),
+		       nnr__rate_of(r->majority_hits, t->items));
+	nnr__json_shut(b);
 	if (t->samples)
-		rate(b, "parse_failures",
-		     nnr__rate_of(t->unread, t->samples));
+		nnr__json_rate(b, "parse_failures",
+			       nnr__rate_of(t->unread, t->samples));
 	if (t->agreed)
-		number(b, "agreement", nnr__agreement(t));
+		nnr__json_number(b, "agreement", nnr__agreement(t));
 	if (t->labels) {
-		number(b, "macro_f1", nnr__macro_f1(t));
+		nnr__json_number(b, "macro_f1", nnr__macro_f1(t));
 		if (t->scored) {
-			number(b, "nll", nnr__nll(t));
-			number(b, "brier", nnr__brier(t));
-			number(b, "ece", nnr__ece(t));
+			nnr__json_number(b, "nll", nnr__nll(t));
+			nnr__json_number(b, "brier", nnr__brier(t));
+			nnr__json_number(b, "ece", nnr__ece(t));
 		}
 		put_confusion(r, b);
 	}
-	shut(b);
+	nnr__json_shut(b);
 }
 
 const char *nnr__report_measure(const nnr__report *r)
@@ -202,27 +203,27 @@ const char *nnr__report_measure(const nnr__report *r)
 void nnr__report_json(const nnr__report *r, nnr__buf *b)
 {
 	nnr__buf_addc(b, '{');
-	text(b, "nnr", NNR_VERSION);
+	nnr__json_text(b, "nnr", NNR_VERSION);
 	put_program(r, b);
-	open(b, "model");
-	text(b, "name", r->model);
-	text(b, "hash", r->model_hash);
-	shut(b);
+	nnr__json_open(b, "model");
+	nnr__json_text(b, "name", r->model);
+	nnr__json_text(b, "hash", r->model_hash);
+	nnr__json_shut(b);
 	put_data(r, b);
 	put_results(r, b);
-	open(b, "machine");
-	text(b, "mode", r->mode);
-	text(b, "cpu", r->cpu);
-	text(b, "features", r->features);
-	text(b, "kernel", r->kernel);
-	integer(b, "threads", r->threads);
-	shut(b);
-	open(b, "cost");
-	integer(b, "prompt_tokens", (int64_t)r->prompt_tokens);
-	integer(b, "shared_tokens", (int64_t)r->shared_tokens);
-	integer(b, "made_tokens", (int64_t)r->made_tokens);
-	number(b, "seconds", r->seconds);
-	integer(b, "peak_bytes", (int64_t)r->peak_bytes);
-	shut(b);
+	nnr__json_open(b, "machine");
+	nnr__json_text(b, "mode", r->mode);
+	nnr__json_text(b, "cpu", r->cpu);
+	nnr__json_text(b, "features", r->features);
+	nnr__json_text(b, "kernel", r->kernel);
+	nnr__json_integer(b, "threads", r->threads);
+	nnr__json_shut(b);
+	nnr__json_open(b, "cost");
+	nnr__json_integer(b, "prompt_tokens", (int64_t)r->prompt_tokens);
+	nnr__json_integer(b, "shared_tokens", (int64_t)r->shared_tokens);
+	nnr__json_integer(b, "made_tokens", (int64_t)r->made_tokens);
+	nnr__json_number(b, "seconds", r->seconds);
+	nnr__json_integer(b, "peak_bytes", (int64_t)r->peak_bytes);
+	nnr__json_shut(b);
 	nnr__buf_adds(b, "}\n");
 }

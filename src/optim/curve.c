@@ -79,16 +79,6 @@ static void draw(const nnr__training *t, const frame *f,
 	}
 }
 
-static void put_validation(const char *name, const nnr__validation *v,
-			   nnr__buf *out)
-{
-	nnr__buf_addf(out, "%-12s step %lld: score %.4f", name,
-		      (long long)v->step, v->score);
-	if (isfinite(v->loss))
-		nnr__buf_addf(out, ", loss %.4f", v->loss);
-	nnr__buf_addc(out, '\n');
-}
-
 void nnr__curve_text(const nnr__training *t, nnr__buf *out)
 {
 	char cell[HIGH][WIDE + 1], last[40];
@@ -118,10 +108,6 @@ void nnr__curve_text(const nnr__training *t, nnr__buf *out)
 			(long long)f.steps);
 	nnr__buf_addf(out, "\n           1%*s\n",
 		      f.columns > wide ? f.columns - 1 : wide, last);
-	if (t->vals)
-		put_validation("untrained", &t->val[0], out);
-	if (t->best)
-		put_validation("best", &t->val[t->best], out);
 }
 
 /* ---- CSV ---- */

@@ -11,7 +11,8 @@ import pytest
 
 from conftest import NNR, ROOT, TINY, environment
 
-COMMANDS = "check run eval show model tokenize logits bench schema".split()
+COMMANDS = ("check run train eval show model tokenize logits grad bench "
+            "schema").split()
 
 
 def test_version_and_help(nnr):

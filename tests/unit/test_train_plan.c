@@ -250,7 +250,8 @@ static const char full_json[] =
 	"\"epochs\":4,\"batch\":8,\"accumulate\":3,\"clip\":1,\"seed\":0,"
 	"\"validate_every\":7,\"patience\":2,\"loss\":[{\"cross_entropy\":{},"
 	"\"weight\":1}, {\"focal\":{\"gamma\":1,\"balance\":true},\"weight\":"
-	"0.5}, {\"focal\":{\"gamma\":0,\"balance\":false},\"weight\":1}],\"groups\":[{\"match\":\"shift.*\",\"lr\":0.1,"
+	"0.5}, {\"focal\":{\"gamma\":0,\"balance\":false},\"weight\":1}],"
+	"\"groups\":[{\"match\":\"shift.*\",\"lr\":0.1,"
 	"\"weight_decay\":null}, {\"match\":\"*\",\"lr\":null,"
 	"\"weight_decay\":0.01}]}";
 

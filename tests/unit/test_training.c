@@ -547,7 +547,6 @@ static void curves_are_drawn(void **state)
 		if (!val)
 			assert_int_equal(count(out[0].p, "*"),
 					 n < 68 ? n : 68);
-		assert_true(val == (strstr(out[0].p, "\nbest ") != NULL));
 		assert_true(val == (strchr(out[0].p, 'o') != NULL &&
 				    strstr(out[0].p, "o validation")));
 		assert_int_equal(count(out[1].p, "\n"), n + 1 + val);
