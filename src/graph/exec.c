@@ -34,7 +34,8 @@ static void carve(nnr__exec *e, nnr__bump *b)
 {
 	size_t rows = (size_t)e->max_rows, t = (size_t)e->threads;
 	size_t jobs = rows * (size_t)e->g->kv_heads * sizeof(nnr__job);
-	int features = e->g->node[e->g->nodes - 1].cols;
+	int last = e->g->seed ? e->g->seed - 1 : e->g->nodes - 1;
+	int features = e->g->node[last].cols;
 
 	carve_slots(e, b);
 	e->scratch = nnr__bump_take(b, t * e->scratch_each);
