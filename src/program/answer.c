@@ -39,6 +39,20 @@ void nnr__log_softmax(double *v, int n)
 		v[i] -= most + log(sum);
 }
 
+int nnr__keep_scores(nnr__answer *out, const double *v, int n, nnr_error *err)
+{
+	size_t count = (size_t)n;
+
+	out->score = nnr__calloc(count, sizeof(*out->score));
+	out->raw = nnr__calloc(count, sizeof(*out->raw));
+	if (!out->score || !out->raw)
+		return nnr__fail_memory(err, "scores", count);
+	memcpy(out->score, v, count * sizeof(*v));
+	memcpy(out->raw, v, count * sizeof(*v));
+	out->scores = n;
+	return 0;
+}
+
 /* ---- batches ---- */
 
 static int fail_long(const nnr_program *p, int item, size_t tokens,

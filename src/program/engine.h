@@ -74,6 +74,10 @@ int nnr__engine_score(nnr__engine *e, const nnr__span *prompt, int prompts,
 		      const nnr__span *choice, int choices, bool relative,
 		      double *score, nnr_error *err);
 
+/* out[i]: features of the last token of prompt i, hidden values each. */
+int nnr__engine_features(nnr__engine *e, const nnr__span *prompt,
+			 int prompts, float *out, nnr_error *err);
+
 /* token_score[i][t]: log-probability of token t+1 of text i after its first
  * t+1 tokens; rows of n-1 values each. */
 int nnr__engine_nll(nnr__engine *e, const nnr__span *text,

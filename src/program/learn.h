@@ -204,18 +204,25 @@ int nnr__train_groups_check(nnr_program *p, nnr_error *err);
 bool nnr__glob(const char *pattern, const char *name);
 
 /* ---- out steps while training ---- */
+typedef struct nnr__lesson nnr__lesson;
 /* What a batch of items makes of f, and the gradient of the loss. */
 typedef struct nnr__reading {
+	nnr__lesson *lesson;	/* for `score`, which reads several rows */
 	int n, labels;
 	const int *item;	/* their numbers in the lesson */
 	const int *label;	/* their targets */
 	const float *row;	/* [n][hidden] features of the last token */
-	float *drow;		/* the same; add to it */
+	float *drow;		/* the same; add to it.  NULL: not wanted */
+	nnr__exec *exec;	/* takes gradients of heads; NULL with drow */
 	double *score, *dscore;	/* [n][labels] */
 } nnr__reading;
+/* Hooks of `score` (loss_choices.c). */
+int nnr__choices_read(nnr_program *p, nnr__step *s, nnr__reading *r,
+		      nnr_error *err);
+int nnr__choices_read_back(nnr_program *p, nnr__step *s, nnr__reading *r,
+			   nnr_error *err);
 
 /* ---- training data: prompts of items, tokenised once ---- */
-typedef struct nnr__lesson nnr__lesson;
 /* Renders and tokenises the items of d, which must have targets and outlive
  * the lesson.  memory: bytes that activations of a pass may take, 0: 768
  * MiB; it decides how much is computed again and how a batch is cut. */
@@ -226,6 +233,8 @@ void nnr__lesson_free(nnr__lesson *l);
  * frameworks do; the gradient is then summed in another order. */
 void nnr__lesson_plain(nnr__lesson *l);
 int nnr__lesson_items(const nnr__lesson *l);
+/* Items that teachers answer before the first step. */
+int64_t nnr__lesson_teacher_passes(const nnr__lesson *l);
 /* Tokens of every item that run in each step (its live rows). */
 const int *nnr__lesson_lengths(const nnr__lesson *l);
 /* Mean loss of n items, by number, and its gradient in every tensor's grad,

@@ -49,6 +49,15 @@ static bool learns_rows(const nnr__lesson *l)
 	return n->embed || n->deep || n->kv || n->weights;
 }
 
+static bool learns_any(const nnr__lesson *l)
+{
+	bool any = false;
+
+	for (int i = 0; i < l->p->tensors; i++)
+		any |= l->p->tensor[i]->grad != NULL;
+	return any;
+}
+
 /* The first position something learnable reaches. */
 static int first_live(const nnr__lesson *l, const nnr__ids *ids)
 {
@@ -252,7 +261,7 @@ static int open_lesson(nnr__lesson *l, const nnr__data *d, nnr_error *err)
 
 	if (d->n < 1)
 		return nnr__fail(err, NNR_E_INPUT, "no items to learn from");
-	if (!l->p->tensors)
+	if (!learns_any(l))
 		return nnr__fail(err, NNR_E_INPUT, "%s: no step of it learns",
 				 l->p->path);
 	rc = make_room(l, d, err);
@@ -276,7 +285,7 @@ int nnr__lesson_new(nnr__lesson **out, nnr_program *p, const nnr__data *d,
 	l->e = p->engine;
 	l->d = d;
 	l->memory = memory ? memory : MEMORY;
-	l->texts = p->output.type != NNR__T_LABEL;
+	l->texts = !nnr__reading_step(p);
 	rc = open_lesson(l, d, err);
 	if (rc)
 		nnr__lesson_free(l);
@@ -357,8 +366,14 @@ static int fitting(const nnr__lesson *l, const int *item, int n)
 static int run_pass(nnr__lesson *l, const int *item, int n, double weight,
 		    double *loss, nnr_error *err)
 {
-	int rc = nnr__pass_forward(l, item, n, err);
+	int rc;
 
+	if (!l->exec) {
+		l->pick = item;
+		l->picks = n;
+		return nnr__pass_loss(l, weight, loss, err);
+	}
+	rc = nnr__pass_forward(l, item, n, err);
 	rc = rc ? rc : nnr__pass_loss(l, weight, loss, err);
 	rc = rc ? rc : nnr__pass_back(l, err);
 	nnr__pass_end(l);

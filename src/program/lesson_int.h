@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lesson_int.h: shared by lesson.c (items, memory), pass.c (rows through f)
- * and loss.c (what comes out, against the targets).
+ * lesson_int.h: shared by lesson.c (items, memory), pass.c (rows through f),
+ * frozen.c (the same, once), loss*.c (what comes out, against the targets)
+ * and teacher.c.
  *
  * A row of text is live when something learnable comes before it, at it or
  * is it; rows before the first live one never change and are run once.  The
@@ -21,6 +22,12 @@ typedef struct nnr__lesson_item {
 	int label;		/* -1: none */
 	nnr__seq *frozen;	/* rows before `live`; NULL: not at hand */
 } nnr__lesson_item;
+
+/* The program a loss `distill` learns from. */
+typedef struct nnr__teacher {
+	nnr_program *p;		/* until it has answered; NULL: no teacher */
+	double *score;		/* [items][labels], by the lesson's labels */
+} nnr__teacher;
 
 struct nnr__lesson {
 	nnr_program *p;
@@ -42,6 +49,10 @@ struct nnr__lesson {
 	nnr__graph *graph;
 	nnr__exec *exec;
 	int max_rows;
+	/* when nothing is: what was read of items (frozen.c) */
+	char *kept;
+	bool *has;		/* [items] */
+	int keeps;		/* items there is room for */
 	/* the pass at hand (pass.c) */
 	nnr__chunk chunk;
 	int32_t *token, *want;
@@ -56,7 +67,8 @@ struct nnr__lesson {
 	nnr__reading out;	/* of the pass; its arrays grow with it */
 	size_t out_cap;
 	int *label;		/* [pass items] */
-	float *near, *dnear;	/* [pass items][head rows]: choices' logits */
+	float *near, *dnear;	/* [pass items][head rows]: words' logits */
+	double *word, *dword;	/* [pass items][words] their scores */
 	double *before;		/* [outs][pass items][labels] */
 	float *logz, *picked;	/* [wants] */
 	int32_t *target;	/* [wants] token after each row, or 0 */
@@ -64,10 +76,14 @@ struct nnr__lesson {
 	size_t want_cap;
 	float *logit;		/* [NNR__VOCAB_ROWS][vocab] */
 	double *balance;	/* [labels] focal: weight of a class */
-	double **teacher;	/* [losses] NULL, or scores [items][labels] */
+	nnr__teacher *teacher;	/* [losses] */
 };
 
 #define NNR__VOCAB_ROWS 32
+
+/* The step of `out` that makes scores of f while training; NULL: none, what
+ * is learned from are texts (loss.c). */
+nnr__step *nnr__reading_step(const nnr_program *p);
 
 /* Builds f with gradients and an executor for passes of up to `rows` rows
  * (lesson.c). */
@@ -81,6 +97,11 @@ int nnr__pass_forward(nnr__lesson *l, const int *item, int n,
 int nnr__pass_back(nnr__lesson *l, nnr_error *err);
 void nnr__pass_end(nnr__lesson *l);
 
+/* Instead of a pass, when nothing in f is learned: features, or scores of
+ * words, of its items (frozen.c). */
+int nnr__frozen_gather(nnr__lesson *l, nnr_error *err);
+void nnr__frozen_free(nnr__lesson *l);
+
 /* Reads the features of the pass: adds its loss and writes its gradient to
  * the seed, both times weight, and the gradients of out steps' tensors
  * (loss.c). */
@@ -89,7 +110,33 @@ int nnr__pass_loss(nnr__lesson *l, double weight, double *loss,
 int nnr__loss_open(nnr__lesson *l, nnr_error *err);
 void nnr__loss_close(nnr__lesson *l);
 void nnr__loss_close_out(nnr__lesson *l);
+/* Log-normalisers of the wanted rows, and the logits of their targets. */
+int nnr__vocab_forward(nnr__lesson *l, nnr_error *err);
+/* Adds to their seed what their coefficients say. */
+int nnr__vocab_back(nnr__lesson *l, nnr_error *err);
 /* What the loss is divided by: items, or target tokens. */
 double nnr__loss_count(const nnr__lesson *l, const int *item, int n);
+
+/* ---- losses of one item (loss_terms.c) ----
+ * From log-probabilities of n labels; each adds w times its gradient in the
+ * scores to ds and returns w times its value. */
+double nnr__cross_entropy(const double *logp, int n, int y, double w,
+			  double *ds);
+/* Lin et al. 2017: -(1 - p)^gamma log p. */
+double nnr__focal(const double *logp, int n, int y, double gamma, double w,
+		  double *ds);
+/* Hinton et al. 2015: T^2 KL(teacher || student) at temperature t, from
+ * scores; room for 2n values. */
+double nnr__distill(const double *score, const double *teacher, int n,
+		    double t, double w, double *ds, double *room);
+/* The program's loss of item i of the pass; room for 2 labels' values. */
+double nnr__item_loss(nnr__lesson *l, int i, double weight, double *room);
+
+/* ---- teachers (teacher.c) ---- */
+/* Opens the programs that losses name; refuses what cannot teach p. */
+int nnr__teachers_open(nnr__lesson *l, nnr_error *err);
+/* Their scores of all items, once. */
+int nnr__teachers_answer(nnr__lesson *l, nnr_error *err);
+void nnr__teachers_free(nnr__lesson *l);
 
 #endif

@@ -3,14 +3,12 @@
  * loss.c: from the features of a pass to its loss, and the gradient back to
  * the features.
  *
- * Labels: a choice's score is the sum of its tokens' log-probabilities; the
- * normaliser of the first token, which all choices share, is left out where
- * it cancels.  Texts: the log-probability of every target token.  Rows that
- * need the whole vocabulary go through its head a few at a time.
+ * Labels: the steps of `out` there and back, and between them the losses
+ * (loss_terms.c).  Texts: the log-probability of every target token.  Rows
+ * that need the whole vocabulary go through its head a few at a time.
  */
 #include "lesson_int.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,14 +38,13 @@ static void soft_part(void *ctx, int id)
 	}
 }
 
-/* Adds to the seed of wanted rows [from, end) what their coefficients say. */
-static int vocab_back(nnr__lesson *l, int from, int end, nnr_error *err)
+int nnr__vocab_back(nnr__lesson *l, nnr_error *err)
 {
 	const nnr__backbone *b = l->e->bb;
 	size_t hidden = (size_t)b->hidden, vocab = (size_t)b->vocab;
-	int rc = 0;
+	int rc = 0, end = l->chunk.wants;
 
-	for (int r = from; r < end && !rc; r += NNR__VOCAB_ROWS) {
+	for (int r = 0; r < end && !rc; r += NNR__VOCAB_ROWS) {
 		int n = end - r < NNR__VOCAB_ROWS ? end - r : NNR__VOCAB_ROWS;
 		soft_job j = { .l = l, .logz = l->logz + r,
 			       .coef = l->coef + r, .target = l->target + r,
@@ -65,7 +62,7 @@ static int vocab_back(nnr__lesson *l, int from, int end, nnr_error *err)
 	return rc;
 }
 
-static int vocab_forward(nnr__lesson *l, nnr_error *err)
+int nnr__vocab_forward(nnr__lesson *l, nnr_error *err)
 {
 	return nnr__exec_logz(l->exec, l->features, l->chunk.wants,
 			      &l->e->bb->head,
@@ -91,218 +88,11 @@ static int text_loss(nnr__lesson *l, double weight, double *loss,
 			l->coef[r] = (float)-weight;
 		}
 	}
-	rc = vocab_forward(l, err);
+	rc = nnr__vocab_forward(l, err);
 	for (int r = 0; r < l->chunk.wants && !rc; r++)
 		*loss += weight * ((double)l->logz[r] -
 				   (double)l->picked[r]);
-	return rc ? rc : vocab_back(l, 0, l->chunk.wants, err);
-}
-
-/* ---- choices ---- */
-
-typedef struct nnr__a_score score_args;
-
-/* What a choice's sum is multiplied by. */
-static double choice_factor(const nnr_program *p, const score_args *a, int c)
-{
-	if (a->normalize == NNR__NORM_LENGTH)
-		return 1 / (double)p->choice[c].n;
-	if (a->normalize == NNR__NORM_BYTES)
-		return 1 / (double)strlen(a->word[c]);
-	return 1;
-}
-
-static bool relative(const score_args *a)
-{
-	return a->normalize == NNR__NORM_SUM ||
-	       a->normalize == NNR__NORM_UNCONDITIONAL;
-}
-
-static bool whole_vocabulary(const nnr__lesson *l, const score_args *a)
-{
-	return l->chunk.wants > l->picks || !relative(a);
-}
-
-/* Targets of choices' later tokens; coefficients, when ds is given. */
-static void choice_rows(nnr__lesson *l, const score_args *a, const double *ds)
-{
-	const nnr_program *p = l->p;
-
-	for (int i = 0; i < l->picks; i++) {
-		int r = l->read[i] + 1;
-
-		for (int c = 0; c < p->choices; c++)
-			for (size_t t = 1; t < p->choice[c].n; t++, r++) {
-				l->target[r] = p->choice[c].id[t];
-				if (ds)
-					l->coef[r] = (float)
-						(ds[i * p->choices + c] *
-						 choice_factor(p, a, c));
-			}
-	}
-}
-
-/* Sum of the later tokens' log-probabilities of every choice of item i. */
-static double later(const nnr__lesson *l, int i, int c)
-{
-	int r = l->read[i] + 1;
-	double sum = 0;
-
-	for (int k = 0; k < c; k++)
-		r += (int)l->p->choice[k].n - 1;
-	for (size_t t = 1; t < l->p->choice[c].n; t++, r++)
-		sum += (double)l->picked[r] - (double)l->logz[r];
-	return sum;
-}
-
-static int read_choices(nnr__lesson *l, const nnr__step *s, nnr_error *err)
-{
-	const score_args *a = s->args;
-	const nnr_program *p = l->p;
-	size_t ld = (size_t)l->head.mat.rows;
-	int rc = nnr__exec_head(l->exec, l->out.row, l->picks, &l->head.mat,
-				l->near, ld, err);
-
-	if (!rc && whole_vocabulary(l, a)) {
-		choice_rows(l, a, NULL);
-		rc = vocab_forward(l, err);
-	}
-	for (int i = 0; i < l->picks && !rc; i++)
-		for (int c = 0; c < p->choices; c++) {
-			int at = nnr__head_index(&l->head, p->choice[c].id[0]);
-			double v = (double)l->near[(size_t)i * ld +
-						   (size_t)at];
-
-			if (p->choice[c].n > 1)
-				v += later(l, i, c);
-			if (!relative(a))
-				v -= (double)l->logz[l->read[i]];
-			v *= choice_factor(p, a, c);
-			if (a->normalize == NNR__NORM_UNCONDITIONAL)
-				v -= a->prior[c];
-			l->out.score[i * p->choices + c] = v;
-		}
-	return rc;
-}
-
-/* The first row's normaliser. */
-static void first_rows(nnr__lesson *l, const score_args *a)
-{
-	const nnr_program *p = l->p;
-
-	for (int i = 0; i < l->picks && !relative(a); i++) {
-		double sum = 0;
-
-		for (int c = 0; c < p->choices; c++)
-			sum += l->out.dscore[i * p->choices + c] *
-			       choice_factor(p, a, c);
-		l->coef[l->read[i]] = (float)sum;
-		l->target[l->read[i]] = -1;
-	}
-}
-
-static void choice_logits(nnr__lesson *l, const score_args *a)
-{
-	const nnr_program *p = l->p;
-	size_t ld = (size_t)l->head.mat.rows;
-
-	memset(l->dnear, 0, (size_t)l->picks * ld * sizeof(*l->dnear));
-	for (int i = 0; i < l->picks; i++)
-		for (int c = 0; c < p->choices; c++) {
-			int at = nnr__head_index(&l->head, p->choice[c].id[0]);
-
-			l->dnear[(size_t)i * ld + (size_t)at] += (float)
-				(l->out.dscore[i * p->choices + c] *
-				 choice_factor(p, a, c));
-		}
-}
-
-static int choices_back(nnr__lesson *l, const nnr__step *s, nnr_error *err)
-{
-	const score_args *a = s->args;
-	int rc = 0;
-
-	choice_logits(l, a);
-	nnr__exec_head_back(l->exec, l->dnear, (size_t)l->head.mat.rows,
-			    l->picks, &l->head.mat, l->out.drow, true);
-	if (!whole_vocabulary(l, a))
-		return 0;
-	choice_rows(l, a, l->out.dscore);
-	first_rows(l, a);
-	rc = vocab_back(l, 0, l->chunk.wants, err);
-	return rc;
-}
-
-/* ---- losses of labels ---- */
-
-/* Adds a term's loss of item i and its gradient. */
-static double cross_entropy(const double *logp, int n, int y, double w,
-			    double *ds)
-{
-	for (int c = 0; c < n; c++)
-		ds[c] += w * (exp(logp[c]) - (c == y ? 1 : 0));
-	return -w * logp[y];
-}
-
-/* Lin et al. 2017: -(1 - p)^gamma log p. */
-static double focal(const double *logp, int n, int y, double gamma, double w,
-		    double *ds)
-{
-	double p = exp(logp[y]), q = 1 - p, power = pow(q, gamma);
-	double dp = q > 0 ? gamma * power / q * logp[y] * p - power : 0;
-
-	for (int c = 0; c < n; c++)
-		ds[c] += w * dp * ((c == y ? 1 : 0) - exp(logp[c]));
-	return -w * power * logp[y];
-}
-
-/* Hinton et al. 2015: T^2 KL(teacher || student) at temperature T. */
-static double distill(const double *score, const double *teacher, int n,
-		      double t, double w, double *ds, double *logp,
-		      double *logq)
-{
-	double loss = 0;
-
-	for (int c = 0; c < n; c++) {
-		logp[c] = score[c] / t;
-		logq[c] = teacher[c] / t;
-	}
-	nnr__log_softmax(logp, n);
-	nnr__log_softmax(logq, n);
-	for (int c = 0; c < n; c++) {
-		double q = exp(logq[c]);
-
-		loss += q > 0 ? w * t * t * q * (logq[c] - logp[c]) : 0;
-		ds[c] += w * t * (exp(logp[c]) - q);
-	}
-	return loss;
-}
-
-static double item_loss(nnr__lesson *l, int i, double weight, double *logp)
-{
-	const nnr__train_plan *plan = l->p->train;
-	int n = l->out.labels, y = l->label[i];
-	const double *score = l->out.score + i * n;
-	double *ds = l->out.dscore + i * n, loss = 0;
-
-	for (int t = 0; t < plan->losses; t++) {
-		const nnr__loss_term *term = &plan->loss[t];
-		double w = weight * term->weight;
-
-		memcpy(logp, score, (size_t)n * sizeof(*logp));
-		nnr__log_softmax(logp, n);
-		if (term->loss == NNR__LOSS_FOCAL)
-			loss += focal(logp, n, y, term->gamma,
-				      w * (term->balance ? l->balance[y] : 1),
-				      ds);
-		else if (term->loss == NNR__LOSS_DISTILL)
-			loss += distill(score, l->teacher[t] + l->pick[i] * n,
-					n, term->temperature, w, ds, logp,
-					logp + n);
-		else
-			loss += cross_entropy(logp, n, y, w, ds);
-	}
-	return loss;
+	return rc ? rc : nnr__vocab_back(l, err);
 }
 
 /* ---- the steps of `out`, there and back ---- */
@@ -310,6 +100,14 @@ static double item_loss(nnr__lesson *l, int i, double weight, double *logp)
 static bool takes_part(const nnr__step *s)
 {
 	return s->when != NNR__WHEN_RUN && (s->row->read || s->row->pass);
+}
+
+nnr__step *nnr__reading_step(const nnr_program *p)
+{
+	for (int i = 0; i < p->outs; i++)
+		if (takes_part(&p->out[i]) && p->out[i].row->read)
+			return &p->out[i];
+	return NULL;
 }
 
 static int out_forward(nnr__lesson *l, nnr_error *err)
@@ -321,11 +119,9 @@ static int out_forward(nnr__lesson *l, nnr_error *err)
 	for (int i = 0; i < p->outs && !rc; i++) {
 		nnr__step *s = &p->out[i];
 
-		if (strcmp(s->row->name, "score") == 0)
-			rc = read_choices(l, s, err);
-		else if (!takes_part(s))
+		if (!takes_part(s))
 			continue;
-		else if (s->row->read)
+		if (s->row->read)
 			rc = s->row->read(p, s, &l->out, err);
 		else {
 			memcpy(l->before + (size_t)i * n, l->out.score,
@@ -336,42 +132,55 @@ static int out_forward(nnr__lesson *l, nnr_error *err)
 	return rc;
 }
 
+/* The scores become what they were before the step, too. */
+static int pass_back(nnr__lesson *l, int i, nnr_error *err)
+{
+	nnr__step *s = &l->p->out[i];
+	size_t n = (size_t)(l->picks * l->out.labels);
+	const double *before = l->before + (size_t)i * n;
+	int rc = s->row->pass_back(l->p, s, &l->out, before, err);
+
+	memcpy(l->out.score, before, n * sizeof(*before));
+	return rc;
+}
+
 static int out_back(nnr__lesson *l, nnr_error *err)
 {
 	nnr_program *p = l->p;
-	size_t n = (size_t)(l->picks * l->out.labels);
 	int rc = 0;
 
 	for (int i = p->outs - 1; i >= 0 && !rc; i--) {
 		nnr__step *s = &p->out[i];
 
-		if (strcmp(s->row->name, "score") == 0)
-			rc = choices_back(l, s, err);
-		else if (!takes_part(s))
+		if (!takes_part(s))
 			continue;
-		else if (s->row->read)
+		if (s->row->read)
 			rc = s->row->read_back(p, s, &l->out, err);
 		else
-			rc = s->row->pass_back(p, s, &l->out,
-					       l->before + (size_t)i * n,
-					       err);
+			rc = pass_back(l, i, err);
 	}
 	return rc;
 }
 
-static void gather(nnr__lesson *l)
+static int gather(nnr__lesson *l, nnr_error *err)
 {
 	size_t hidden = (size_t)l->e->bb->hidden;
+	int rc = 0;
 
-	for (int i = 0; i < l->picks; i++) {
+	for (int i = 0; i < l->picks; i++)
+		l->label[i] = l->item[l->pick[i]].label;
+	if (l->exec)
+		memset(l->out.drow, 0, (size_t)l->picks * hidden *
+		       sizeof(float));
+	else
+		rc = nnr__frozen_gather(l, err);
+	for (int i = 0; i < l->picks && l->exec; i++)
 		memcpy((float *)(uintptr_t)l->out.row + (size_t)i * hidden,
 		       l->features + (size_t)l->read[i] * hidden,
 		       hidden * sizeof(float));
-		l->label[i] = l->item[l->pick[i]].label;
-	}
-	memset(l->out.drow, 0, (size_t)l->picks * hidden * sizeof(float));
 	memset(l->out.dscore, 0, (size_t)(l->picks * l->out.labels) *
 	       sizeof(double));
+	return rc;
 }
 
 static void spread(nnr__lesson *l)
@@ -388,18 +197,18 @@ static void spread(nnr__lesson *l)
 static int label_loss(nnr__lesson *l, double weight, double *loss,
 		      nnr_error *err)
 {
-	double *logp = nnr__calloc((size_t)l->out.labels, 2 * sizeof(*logp));
+	double *room = nnr__calloc((size_t)l->out.labels, 2 * sizeof(*room));
 	int rc;
 
-	if (!logp)
-		return nnr__fail_memory(err, "scores", sizeof(*logp));
-	gather(l);
-	rc = out_forward(l, err);
+	if (!room)
+		return nnr__fail_memory(err, "scores", sizeof(*room));
+	rc = gather(l, err);
+	rc = rc ? rc : out_forward(l, err);
 	for (int i = 0; i < l->picks && !rc; i++)
-		*loss += item_loss(l, i, weight, logp);
-	free(logp);
+		*loss += nnr__item_loss(l, i, weight, room);
+	free(room);
 	rc = rc ? rc : out_back(l, err);
-	if (!rc)
+	if (!rc && l->exec)
 		spread(l);
 	return rc;
 }
@@ -411,14 +220,17 @@ static int grow_out(nnr__lesson *l, nnr_error *err)
 	size_t n = (size_t)l->picks, labels = (size_t)l->out.labels;
 	size_t hidden = (size_t)l->e->bb->hidden;
 	size_t ld = (size_t)l->head.mat.rows;
+	size_t words = (size_t)l->p->choices + 1;
 
 	l->out.n = l->picks;
+	l->out.exec = l->exec;
 	l->out.item = l->pick;
 	if (n <= l->out_cap)
 		return 0;
 	nnr__loss_close_out(l);
 	l->out.row = nnr__aligned(n * hidden * sizeof(float));
-	l->out.drow = nnr__aligned(n * hidden * sizeof(float));
+	if (l->exec)
+		l->out.drow = nnr__aligned(n * hidden * sizeof(float));
 	l->out.score = nnr__calloc(n * labels, sizeof(double));
 	l->out.dscore = nnr__calloc(n * labels, sizeof(double));
 	l->before = nnr__calloc(n * labels * (size_t)l->p->outs,
@@ -427,8 +239,11 @@ static int grow_out(nnr__lesson *l, nnr_error *err)
 	l->near = nnr__calloc(n * (ld + 1), sizeof(float));
 	l->dnear = nnr__calloc(n * (ld + 1), sizeof(float));
 	l->out.label = l->label;
-	if (!l->out.row || !l->out.drow || !l->out.score || !l->out.dscore ||
-	    !l->before || !l->label || !l->near || !l->dnear)
+	l->word = nnr__calloc(n * words, sizeof(double));
+	l->dword = nnr__calloc(n * words, sizeof(double));
+	if (!l->out.row || (l->exec && !l->out.drow) || !l->out.score ||
+	    !l->out.dscore || !l->before || !l->label || !l->near ||
+	    !l->dnear || !l->word || !l->dword)
 		return nnr__fail_memory(err, "scores", n * labels);
 	l->out_cap = n;
 	return 0;
@@ -464,10 +279,13 @@ static int grow_wants(nnr__lesson *l, nnr_error *err)
 int nnr__pass_loss(nnr__lesson *l, double weight, double *loss,
 		   nnr_error *err)
 {
-	int rc = grow_wants(l, err);
+	int rc = nnr__teachers_answer(l, err);
 
-	memset(nnr__exec_seed(l->exec), 0, (size_t)l->chunk.wants *
-	       (size_t)l->e->bb->hidden * sizeof(float));
+	if (!rc && l->exec) {
+		rc = grow_wants(l, err);
+		memset(nnr__exec_seed(l->exec), 0, (size_t)l->chunk.wants *
+		       (size_t)l->e->bb->hidden * sizeof(float));
+	}
 	if (!rc && l->texts)
 		return text_loss(l, weight, loss, err);
 	rc = rc ? rc : grow_out(l, err);
@@ -525,12 +343,14 @@ int nnr__loss_open(nnr__lesson *l, nnr_error *err)
 {
 	int rc = 0;
 
+	l->out.lesson = l;
 	l->out.labels = l->p->output.labels.n;
 	if (l->texts)
 		return 0;
 	if (l->p->choices)
 		rc = choice_head(l, err);
-	return rc ? rc : count_classes(l, err);
+	rc = rc ? rc : count_classes(l, err);
+	return rc ? rc : nnr__teachers_open(l, err);
 }
 
 void nnr__loss_close_out(nnr__lesson *l)
@@ -543,6 +363,8 @@ void nnr__loss_close_out(nnr__lesson *l)
 	free(l->label);
 	free(l->near);
 	free(l->dnear);
+	free(l->word);
+	free(l->dword);
 	l->out_cap = 0;
 }
 
@@ -554,7 +376,6 @@ void nnr__loss_close(nnr__lesson *l)
 	free(l->logz);
 	free(l->target);
 	free(l->balance);
-	for (int t = 0; l->teacher && t < l->p->train->losses; t++)
-		free(l->teacher[t]);
-	free(l->teacher);
+	nnr__teachers_free(l);
+	nnr__frozen_free(l);
 }

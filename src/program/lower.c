@@ -102,7 +102,7 @@ static nnr__step *step_at(nnr_program *p, int i)
 static int check_needs(const nnr_program *p, nnr_error *err)
 {
 	static const char *const gives[] = { "text", "top_logprobs",
-					     "logits" };
+					     "logits", "hidden" };
 
 	for (int i = 0; i < p->outs; i++) {
 		const nnr__step *s = &p->out[i];

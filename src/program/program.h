@@ -286,12 +286,17 @@ struct nnr__a_demos {
 enum { NNR__NORM_SUM, NNR__NORM_LENGTH, NNR__NORM_BYTES,
        NNR__NORM_UNCONDITIONAL };
 struct nnr__a_score {
-	nnr__pairs choices;
+	nnr__pairs choices;	/* a label with several texts comes again */
 	int normalize;
 	char *context;		/* unconditional: the neutral prompt */
-	/* at bind, in the order of the output's labels */
-	const char **word;	/* the choice of each label */
-	double *prior;		/* unconditional: log p(choice | context) */
+	bool learn;
+	/* at bind, in the order of the output's labels: p->choice is the
+	 * tokens of word[c], a choice of label[c]; those of label y are
+	 * first[y] to first[y + 1] - 1 */
+	const char **word;
+	int *label, *first;
+	double *prior;		/* unconditional: log p(word | context) */
+	struct nnr__ptensor *weights;	/* of words; NULL: not learned */
 };
 struct nnr__a_generate {
 	int64_t max_tokens, samples, top_k, seed;
@@ -366,7 +371,7 @@ struct nnr_program {
 	nnr__engine *engine;
 	nnr_precision precision;
 	bool no_cache;
-	nnr__ids *choice;		/* tokens of each choice */
+	nnr__ids *choice;		/* tokens of each choice of `score` */
 	int choices;
 	int prefix_tokens;		/* given to the engine as a prefix */
 	uint64_t parse_failures;	/* samples without a value, so far */

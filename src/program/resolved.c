@@ -178,12 +178,23 @@ void nnr__step_json(const nnr__step *s, nnr__buf *out)
 	nnr__buf_addc(out, '}');
 }
 
+/* It has tensors that are learned, as far as its parameters say. */
+static bool may_learn(const nnr__step *s)
+{
+	if (!s->row->tensors)
+		return false;
+	for (const nnr__param *q = s->row->param; q->name; q++)
+		if (strcmp(q->name, "learn") == 0 && q->type == NNR__P_BOOL)
+			return *(const bool *)((const char *)s->args + q->at);
+	return true;
+}
+
 bool nnr__program_trains(const nnr_program *p)
 {
 	for (int i = 0; i < p->ins + p->outs; i++) {
 		const nnr__step *s = i < p->ins ? &p->in[i]
 						: &p->out[i - p->ins];
-		if (s->row->tensors)
+		if (may_learn(s))
 			return true;
 	}
 	return p->train->key.place.line || p->train->key.place.col;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * score.c: log-probabilities of given tokens.
+ * score.c: log-probabilities of given tokens; features of prompts.
  *
  * Prompts are packed into chunks; of each only the last row is read.  The
  * logits of the choices' first tokens come from a small head of just those
@@ -30,15 +30,15 @@ typedef struct scoring {
 	bool forks;		/* some choice has several tokens */
 } scoring;
 
-/* Adds prompts from `first` on until a chunk is full; returns how many. */
-static int pack_prompts(scoring *s, int first, int *rc, nnr_error *err)
+/* Adds prompts until a chunk is full; returns how many. */
+static int pack_prompts(nnr__engine *e, const nnr__span *prompt, int prompts,
+			nnr__seq **seq, int *rc, nnr_error *err)
 {
-	nnr__engine *e = s->e;
 	int n = 0;
 
 	*rc = 0;
-	while (n < MAX_GROUP && first + n < s->prompts) {
-		nnr__span p = s->prompt[first + n];
+	while (n < MAX_GROUP && n < prompts) {
+		nnr__span p = prompt[n];
 		int from;
 		nnr__seq *q = nnr__engine_begin(e, p, &from);
 
@@ -53,7 +53,7 @@ static int pack_prompts(scoring *s, int first, int *rc, nnr_error *err)
 			nnr__seq_free(q);
 			return n;
 		}
-		s->seq[n++] = q;
+		seq[n++] = q;
 		e->stats.shared_tokens += (uint64_t)from;
 		e->stats.prompt_tokens += (uint64_t)(p.n - from);
 	}
@@ -175,7 +175,8 @@ static int later_tokens(scoring *s, int first, int n, nnr_error *err)
 static int score_group(scoring *s, int first, int *done, nnr_error *err)
 {
 	const float *features;
-	int rc, n = pack_prompts(s, first, &rc, err);
+	int rc, n = pack_prompts(s->e, s->prompt + first, s->prompts - first,
+				 s->seq, &rc, err);
 
 	if (!rc)
 		rc = nnr__engine_flush(s->e, &features, err);
@@ -232,6 +233,43 @@ int nnr__engine_score(nnr__engine *e, const nnr__span *prompt, int prompts,
 	free(s.logit);
 	free(s.logz);
 	nnr__head_release(&s.head);
+	e->stats.prompt_s += nnr__now() - start;
+	return rc;
+}
+
+/* ---- features ---- */
+
+static int features_group(nnr__engine *e, const nnr__span *prompt,
+			  int prompts, float *out, int *done, nnr_error *err)
+{
+	nnr__seq *seq[MAX_GROUP];
+	const float *features;
+	int rc, n = pack_prompts(e, prompt, prompts, seq, &rc, err);
+
+	if (!rc)
+		rc = nnr__engine_flush(e, &features, err);
+	if (!rc)
+		memcpy(out, features, (size_t)n * (size_t)e->bb->hidden *
+		       sizeof(*out));
+	for (int i = 0; i < n; i++)
+		nnr__seq_free(seq[i]);
+	*done = n;
+	return rc;
+}
+
+int nnr__engine_features(nnr__engine *e, const nnr__span *prompt,
+			 int prompts, float *out, nnr_error *err)
+{
+	double start = nnr__now();
+	int rc = 0, n;
+
+	for (int i = 0; !rc && i < prompts; i++)
+		rc = nnr__engine_check(e, prompt[i], 0, err);
+	for (int i = 0; !rc && i < prompts; i += n)
+		rc = features_group(e, prompt + i, prompts - i,
+				    out + (size_t)i * (size_t)e->bb->hidden,
+				    &n, err);
+	memset(&e->chunk, 0, sizeof(e->chunk));
 	e->stats.prompt_s += nnr__now() - start;
 	return rc;
 }

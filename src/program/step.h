@@ -164,9 +164,25 @@ int nnr__batch_run(nnr_program *p, nnr__batch *b, const nnr__step *end,
 		   nnr_error *err);
 /* Log-probabilities over the labels from scores, in place. */
 void nnr__log_softmax(double *v, int n);
+/* The first scores of an answer: before any correction. */
+int nnr__keep_scores(nnr__answer *out, const double *v, int n,
+		     nnr_error *err);
 /* Per-class scale and shift on log-probabilities (fit_affine.c). */
 int nnr__fit_affine(const double *l, const int *label, int n, int classes,
 		    double l2, double *scale, double *shift, nnr_error *err);
 const nnr__field *nnr__program_input(const nnr_program *p, const char *name);
+
+/* ---- `score`: from words to labels (step_score.c) ---- */
+/* Normalised log-probabilities of every word, p->choices of each prompt. */
+int nnr__score_prompts(nnr_program *p, const nnr__step *s,
+		       const nnr__span *prompt, int n, double *word,
+		       nnr_error *err);
+/* Scores of the labels from those of one prompt's words; room for as many
+ * words.  Back: adds to the gradient of the weights. */
+void nnr__score_labels(const nnr_program *p, const nnr__step *s,
+		       const double *word, double *room, double *label);
+void nnr__score_labels_back(const nnr_program *p, const nnr__step *s,
+			    const double *word, const double *label,
+			    const double *dlabel, double *dword);
 
 #endif

@@ -16,6 +16,7 @@ typedef nnr__train_plan plan;
 #define LIST_MAX 64
 #define STEPS_MAX 1e7
 #define RATE_MAX 1e6
+#define TEACHER_MAX ((size_t)64 << 20)
 
 static int fail_kind(nnr__src *s, const nnr__ynode *n, const char *what,
 		     const char *want)
@@ -521,33 +522,49 @@ static int check_alone(nnr__src *s, const plan *t, const nnr__loss_term *l)
 				       "`next_token` beside others or with a "
 				       "weight is not in this version of nnr "
 				       "yet");
-	if (l->loss == NNR__LOSS_DISTILL)
-		return nnr__fail_place(s->p, l->place, NNR_E_UNSUPPORTED,
-				       s->err, "`train`: the loss `distill` "
-				       "is not in this version of nnr yet");
 	return 0;
 }
 
-/* A loss over labels needs their scores, the next token's a text. */
-static int check_losses(nnr__src *s, const plan *t)
+/* Whether a step of `out` makes scores, or texts, of what f puts out. */
+static bool reads_into(const nnr_program *p, nnr__kind kind)
 {
-	const char *score = "score", *generate = "generate";
+	int i = 0;
 
-	for (int i = 0; i < t->losses; i++) {
+	while (i < p->outs && p->out[i].row->takes != NNR__K_LOGITS)
+		i++;
+	return i < p->outs && p->out[i].row->gives == kind;
+}
+
+/* The bytes of a teacher are part of what the program is. */
+static int read_teacher(nnr__src *s, plan *t, const char *from)
+{
+	nnr__buf b = { 0 };
+	int rc = nnr__program_file_read(s->p, &t->key, "loss", from,
+					TEACHER_MAX, &b, s->err);
+	nnr__buf_release(&b);
+	return rc;
+}
+
+/* A loss over labels needs their scores, the next token's a text. */
+static int check_losses(nnr__src *s, plan *t)
+{
+	int rc = 0;
+
+	for (int i = 0; i < t->losses && !rc; i++) {
 		const nnr__loss_term *l = &t->loss[i];
-		const char *need = l->loss == NNR__LOSS_NEXT_TOKEN ? generate
-								   : score;
+		bool text = l->loss == NNR__LOSS_NEXT_TOKEN;
 		if (l->loss != NNR__LOSS_AUTO &&
-		    !nnr__program_step(s->p, need))
+		    !reads_into(s->p, text ? NNR__K_TEXTS : NNR__K_SCORES))
 			return nnr__fail_place(s->p, l->place, NNR_E_INPUT,
-					       s->err, "`train`: the loss "
-					       "`%s` needs the step `%s`, "
-					       "which is not in `out`",
-					       losses[l->loss].name, need);
-		if (check_alone(s, t, l))
-			return NNR_E_UNSUPPORTED;
+				s->err, "`train`: the loss `%s` needs the step"
+				" `%s`, which is not in `out`",
+				losses[l->loss].name, text ? "generate"
+							   : "score");
+		rc = check_alone(s, t, l);
+		if (!rc && l->loss == NNR__LOSS_DISTILL)
+			rc = read_teacher(s, t, l->from);
 	}
-	return 0;
+	return rc;
 }
 
 int nnr__train_plan_read(nnr__src *s, const nnr__ynode *top)

@@ -257,8 +257,8 @@ static const struct {
 	{ HEAD IN "out: [score: {choices: {neg: a, pos: \"\"}}]\n",
 	  "p.yaml:7:24: `score`: the choice of `pos` is empty", 0 },
 	{ HEAD IN "out: [score: {choices: {neg: a, pos: {b: c}}}]\n",
-	  "p.yaml:7:38: `pos` of `choices` is a map; a text was expected",
-	  0 },
+	  "p.yaml:7:38: `pos` of `choices` is a map; a text or a list of "
+	  "texts was expected", 0 },
 	/* ---- parse, reduce ---- */
 	{ NUMBERS IN "out: [generate, parse: {regex: \"(a\"}]\n",
 	  "p.yaml:7:32: `parse`: regex '(a': missing closing parenthesis at "

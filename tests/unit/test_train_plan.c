@@ -125,8 +125,8 @@ static const char *const wrong[][2] = {
 	{ WRITES "train:\n  loss:\n  - {weight: 1, focal: 1}\n",
 	  "p.yaml:10:17: `train`: the loss `focal` needs the step `score`, "
 	  "which is not in `out`" },
-	{ T "{loss: {distill: a.yaml}}\n", "p.yaml:8:16: `train`: the loss "
-	  "`distill` is not in this version of nnr yet" },
+	{ T "{loss: {distill: a.yaml}}\n", "p.yaml:8:15: `train`: a source in "
+	  "memory cannot name a file" },
 	{ WRITES "train: {loss: {next_token: , weight: 2}}\n",
 	  "p.yaml:8:16: `train`: the loss `next_token` beside others or with "
 	  "a weight is not in this version of nnr yet" },
