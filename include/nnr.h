@@ -382,6 +382,26 @@ typedef struct nnr_eval_opts {
 int nnr_program_eval(nnr_program *p, const nnr_eval_opts *o, char **json,
 		     char **text, nnr_error *err);
 
+typedef struct nnr_compare_opts {
+	const char *const *program;	/* sources or artifacts */
+	int programs;
+	const char *data, *columns;	/* as in nnr_eval_opts */
+	const char *const *where;
+	int wheres;
+	int64_t limit, sample, seed;
+	int untrained;		/* answer with what was never trained, too */
+	nnr_on_progress progress;
+	void *ctx;
+} nnr_compare_opts;
+
+/* Programs on the same items: how often each is right with its interval,
+ * values learned, bytes stored, seconds an item, peak memory; and against
+ * the first the exact McNemar test.  A program that changes f's parameters
+ * is marked; full fine-tuning is counted, not run.  *json a document, *text
+ * a table for people; either may be NULL. */
+int nnr_compare(const nnr_compare_opts *o, const nnr_run_opts *how,
+		char **json, char **text, nnr_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -160,7 +160,9 @@ char *nnr__config_dir(void);
 void nnr__cache_touch(const char *path);
 void nnr__cache_trim(const char *dir, const char *suffix, size_t max_bytes);
 double nnr__now(void);				/* monotonic seconds */
-size_t nnr__peak_rss(void);			/* bytes */
+size_t nnr__peak_rss(void);
+/* Starts the peak again from what is resident, where the system can. */
+void nnr__peak_reset(void);			/* bytes */
 
 /* ---- SHA-256 (hash.c, libsodium) ---- */
 typedef struct nnr__sha { _Alignas(8) unsigned char opaque[128]; } nnr__sha;

@@ -23,8 +23,10 @@ typedef struct list {
 
 /* What a command line says.  FLAG: bool; TEXT, WORD: NULL if not given;
  * INT: -1 if not given. */
+#define MAX_OPERANDS 16
+
 typedef struct args {
-	const char *operand[2];
+	const char *operand[MAX_OPERANDS];
 	int operands;
 	bool json, quiet, verbose, help, no_cache, run, explain, resolved;
 	bool plain, step, resume, dry_run, rebind, untrained;

@@ -61,6 +61,14 @@ bool nnr__same_value(nnr__type type, const char *a, const char *b);
  * nnr__same_value's text rule; its count in *count.  NULL when n is 0. */
 const char *nnr__most_common(const char *const *text, int n, int *count);
 
+/* ---- two programs on the same items (paired.c) ---- */
+typedef struct nnr__paired {
+	int n, only_a, only_b;	/* right in one of them only */
+	double p;		/* exact McNemar, two-sided */
+	double difference, low, high;	/* b less a; 95 % */
+} nnr__paired;
+nnr__paired nnr__paired_of(const bool *a, const bool *b, int n);
+
 /* ---- the report: also the run record (report.c, table.c) ---- */
 typedef struct nnr__report {
 	const char *program, *program_hash;
