@@ -184,10 +184,10 @@ static const char *const synth_tokens[SYNTH_VOCAB] = {
 	"\xc4\xa0" "p", "os", "\xc4\xa0" "pos", "ne"
 };
 
-static inline void synth_llama_keys(synth *s)
+static inline void synth_block_keys(synth *s, int blocks)
 {
 	synth_text(s, "general.architecture", "llama");
-	synth_u32(s, "llama.block_count", 1);
+	synth_u32(s, "llama.block_count", (uint32_t)blocks);
 	synth_u32(s, "llama.context_length", SYNTH_CONTEXT);
 	synth_u32(s, "llama.embedding_length", SYNTH_HIDDEN);
 	synth_u32(s, "llama.feed_forward_length", SYNTH_FFN);
@@ -195,6 +195,11 @@ static inline void synth_llama_keys(synth *s)
 	synth_u32(s, "llama.attention.head_count_kv", SYNTH_KV_HEADS);
 	synth_f32(s, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
 	synth_f32(s, "llama.rope.freq_base", 10000);
+}
+
+static inline void synth_llama_keys(synth *s)
+{
+	synth_block_keys(s, 1);
 }
 
 static inline void synth_tokenizer_keys(synth *s)
@@ -219,21 +224,46 @@ static inline void synth_tokenizer_keys(synth *s)
 	synth_u32(s, "tokenizer.ggml.eos_token_id", 2);
 }
 
+static inline void synth_block_tensors(synth *s, int block)
+{
+	static const struct {
+		const char *name;
+		nnr__dtype type;
+		int cols, rows;
+	} tensor[] = {
+		{ "attn_norm", NNR__F32, SYNTH_HIDDEN, 1 },
+		{ "attn_q", NNR__Q4_1, SYNTH_HIDDEN, SYNTH_HIDDEN },
+		{ "attn_k", NNR__BF16, SYNTH_HIDDEN,
+		  SYNTH_KV_HEADS * SYNTH_DIM },
+		{ "attn_v", NNR__F16, SYNTH_HIDDEN,
+		  SYNTH_KV_HEADS * SYNTH_DIM },
+		{ "attn_output", NNR__Q4_0, SYNTH_HIDDEN, SYNTH_HIDDEN },
+		{ "ffn_norm", NNR__F32, SYNTH_HIDDEN, 1 },
+		{ "ffn_gate", NNR__Q4_0, SYNTH_HIDDEN, SYNTH_FFN },
+		{ "ffn_up", NNR__Q4_0, SYNTH_HIDDEN, SYNTH_FFN },
+		{ "ffn_down", NNR__Q4_0, SYNTH_FFN, SYNTH_HIDDEN },
+	};
+	char name[64];
+
+	for (size_t i = 0; i < sizeof(tensor) / sizeof(*tensor); i++) {
+		snprintf(name, sizeof(name), "blk.%d.%s.weight", block,
+			 tensor[i].name);
+		synth_tensor(s, name, tensor[i].type, tensor[i].cols,
+			     tensor[i].rows);
+	}
+}
+
+static inline void synth_tensors(synth *s, int vocab, int blocks)
+{
+	synth_tensor(s, "token_embd.weight", NNR__Q8_0, SYNTH_HIDDEN, vocab);
+	for (int i = 0; i < blocks; i++)
+		synth_block_tensors(s, i);
+	synth_tensor(s, "output_norm.weight", NNR__F32, SYNTH_HIDDEN, 1);
+}
+
 static inline void synth_tiny_tensors(synth *s)
 {
-	const int h = SYNTH_HIDDEN, kv = SYNTH_KV_HEADS * SYNTH_DIM;
-
-	synth_tensor(s, "token_embd.weight", NNR__Q8_0, h, SYNTH_VOCAB);
-	synth_tensor(s, "blk.0.attn_norm.weight", NNR__F32, h, 1);
-	synth_tensor(s, "blk.0.attn_q.weight", NNR__Q4_1, h, h);
-	synth_tensor(s, "blk.0.attn_k.weight", NNR__BF16, h, kv);
-	synth_tensor(s, "blk.0.attn_v.weight", NNR__F16, h, kv);
-	synth_tensor(s, "blk.0.attn_output.weight", NNR__Q4_0, h, h);
-	synth_tensor(s, "blk.0.ffn_norm.weight", NNR__F32, h, 1);
-	synth_tensor(s, "blk.0.ffn_gate.weight", NNR__Q4_0, h, SYNTH_FFN);
-	synth_tensor(s, "blk.0.ffn_up.weight", NNR__Q4_0, h, SYNTH_FFN);
-	synth_tensor(s, "blk.0.ffn_down.weight", NNR__Q4_0, SYNTH_FFN, h);
-	synth_tensor(s, "output_norm.weight", NNR__F32, h, 1);
+	synth_tensors(s, SYNTH_VOCAB, 1);
 }
 
 static inline void synth_tiny(nnr__buf *out)
