@@ -55,10 +55,11 @@ static int report(const step_bench *b, int64_t steps, char **json,
 		b->at[i] = b->at[i + 2] - b->at[i + 1];
 	qsort(b->at, (size_t)steps, sizeof(*b->at), by_value);
 	nnr__buf_addf(&out, "{\"step_s\":%.6g,\"step_min_s\":%.6g,"
-		      "\"step_max_s\":%.6g,\"steps\":%lld,\"loss\":%.9g,"
+		      "\"step_q1_s\":%.6g,\"step_max_s\":%.6g,"
+		      "\"steps\":%lld,\"loss\":%.9g,"
 		      "\"peak_bytes\":%zu,\"mode\":\"%s\",\"threads\":%d,"
 		      "\"cpu\":", b->at[steps / 2], b->at[0],
-		      b->at[steps - 1], (long long)steps, b->loss,
+		      b->at[steps / 4], b->at[steps - 1], (long long)steps, b->loss,
 		      nnr__peak_rss(), nnr__mode_name(b->p->precision),
 		      stats->threads);
 	nnr__buf_add_json(&out, cpu ? cpu : "unknown",
