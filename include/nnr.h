@@ -212,6 +212,24 @@ const char *nnr_program_rebound(const nnr_program *p);
 int nnr_program_save(nnr_program *p, const char *path, char **json,
 		     nnr_error *err);
 
+typedef struct nnr_import_opts {
+	const char *model;	/* reference; NULL: that of the program */
+	const char *program;	/* source that begins with the step for the
+				   rows; NULL: one that only generates */
+	nnr_run_opts run;
+} nnr_import_opts;
+/* Makes an artifact of a PEFT folder (prompt tuning, p-tuning, prefix
+ * tuning).  One of model and program is needed.  *json as of save.
+ * NNR_E_INPUT: rows of another size, not finite, or not there;
+ * NNR_E_UNSUPPORTED: a folder of another kind. */
+int nnr_peft_import(const char *dir, const nnr_import_opts *o,
+		    const char *path, char **json, nnr_error *err);
+/* Writes the virtual tokens or the prefix that a bound program begins with
+ * as a PEFT folder.  *json (may be NULL): {"folder","lost": [{"step","id",
+ * "learned"}]}, what such a folder cannot hold. */
+int nnr_program_export(nnr_program *p, const char *dir, char **json,
+		       nnr_error *err);
+
 /* What the program is: the four axes, paradigm, rendered prompt, passes of f
  * per item.  flags: any of NNR_SHOW_*.  The prompt's positions need a bound
  * program. */
@@ -272,6 +290,13 @@ int nnr_program_stream(nnr_program *p, nnr_on_text on_text, void *ctx);
  * {"tests":n,"failed":k,"results":[{"in","expected","out","ok"}]}. */
 int nnr_program_test(nnr_program *p, int *tests, int *failed, char **json,
 		     nnr_error *err);
+
+/* As nnr_model_logits, of the prompts that items of one text each have: the
+ * logits at their tokens, after what the program puts before them.  Virtual
+ * tokens have no row. */
+int nnr_program_logits(nnr_program *p, const nnr_text *text, int texts,
+		       const char *path, nnr_on_progress progress, void *ctx,
+		       char **json, nnr_error *err);
 
 /* ---- gradients of a bound program ---- */
 

@@ -39,6 +39,11 @@ const char *nnr__base_name(const char *path);
 int nnr__explain(nnr_program *p, const nnr__record *item,
 		 const nnr__answer *a, char **json, char **text,
 		 nnr_error *err);
+/* nnr_program_save with what is recorded beside it (artifact.c). */
+struct nnr__artifact_info;
+int nnr__program_save(nnr_program *p, const char *path,
+		      const struct nnr__artifact_info *info, char **json,
+		      nnr_error *err);
 /* What an artifact says of itself, behind what `show` says of its program
  * (artifact.c). */
 int nnr__show_artifact(const nnr_program *p, bool json, nnr__buf *out,

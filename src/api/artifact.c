@@ -49,8 +49,9 @@ static void saved_json(nnr_program *p, const char *path, size_t bytes,
 	nnr__buf_adds(out, "]}");
 }
 
-int nnr_program_save(nnr_program *p, const char *path, char **json,
-		     nnr_error *err)
+int nnr__program_save(nnr_program *p, const char *path,
+		      const nnr__artifact_info *info, char **json,
+		      nnr_error *err)
 {
 	nnr__buf bytes = { 0 }, doc = { 0 };
 	bool untrained = p->untrained;
@@ -65,7 +66,7 @@ int nnr_program_save(nnr_program *p, const char *path, char **json,
 	p->untrained = true;	/* that it is, is in the artifact */
 	rc = nnr__program_fit(p, err);
 	p->untrained = untrained;
-	rc = rc ? rc : nnr__artifact_bytes(p, NULL, &bytes, sha, err);
+	rc = rc ? rc : nnr__artifact_bytes(p, info, &bytes, sha, err);
 	rc = rc ? rc : nnr__file_write(path, bytes.p, bytes.len, err);
 	if (!rc) {
 		nnr__model_remember(p->model->path, p->model->bb->hash);
@@ -76,6 +77,12 @@ int nnr_program_save(nnr_program *p, const char *path, char **json,
 		return nnr__hand_out(&doc, json, err);
 	nnr__buf_release(&doc);
 	return rc;
+}
+
+int nnr_program_save(nnr_program *p, const char *path, char **json,
+		     nnr_error *err)
+{
+	return nnr__program_save(p, path, NULL, json, err);
 }
 
 const char *nnr_program_rebound(const nnr_program *p)

@@ -30,6 +30,7 @@ typedef struct args {
 	int operands;
 	bool json, quiet, verbose, help, no_cache, run, explain, resolved;
 	bool plain, step, resume, dry_run, rebind, untrained;
+	const char *model, *program;
 	const char *precision, *text, *input, *data, *columns;
 	const char *predictions, *record, *output, *val, *curve;
 	int64_t threads, seed, limit, sample, prompt, generate, repetitions;

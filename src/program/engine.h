@@ -118,7 +118,8 @@ int nnr__engine_generate(nnr__engine *e, nnr__gen *gen, int gens,
 int nnr__engine_inside(nnr__engine *e, const int32_t *token, int n,
 		       float *kv, float *in, nnr_error *err);
 
-/* Logits of every position (n x vocab, row major, caller's memory). */
+/* Logits of every position (n x vocab, row major, caller's memory).  What
+ * stands for key/value rows has none: those rows are left as they are. */
 int nnr__engine_logits(nnr__engine *e, const int32_t *token, int n,
 		       float *out, nnr_error *err);
 

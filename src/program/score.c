@@ -320,12 +320,13 @@ int nnr__engine_logits(nnr__engine *e, const int32_t *token, int n,
 	nnr__span t = { token, n };
 	int rows = e->opts.max_rows, rc = nnr__engine_check(e, t, 0, err);
 	size_t vocab = (size_t)e->bb->vocab;
-	nnr__seq *q = rc ? NULL : nnr__seq_new(e->store);
+	int from = 0;
+	nnr__seq *q = rc ? NULL : nnr__engine_start(e, t, &from);
 	const float *features;
 
 	if (!rc && !q)
 		rc = nnr__fail_memory(err, "text", sizeof(t));
-	for (int at = 0; !rc && at < n; at += rows) {
+	for (int at = from; !rc && at < n; at += rows) {
 		int m = n - at < rows ? n - at : rows;
 
 		nnr__engine_add(e, q, token + at, m, m);
