@@ -8,6 +8,9 @@
  * by Newton's method from a = 1, b = 0.  The loss is convex in (a, b) and l2
  * makes its Hessian positive definite, so a halved step always descends.
  * One thread, fixed order: the same bits every time.
+ *
+ * And one temperature t for all classes: z_ic = b l_ic with b = 1 / t, the
+ * loss with l2/2 (b - 1)^2, which is convex in b.
  */
 #include "step.h"
 
@@ -187,4 +190,57 @@ int nnr__fit_affine(const double *l, const int *label, int n, int classes,
 	memcpy(shift, f.x + classes, (size_t)classes * sizeof(*shift));
 	free(all);
 	return 0;
+}
+
+/* ---- temperature ---- */
+
+#define COLD 1e-3		/* least 1 / t: t is at most 1000 */
+
+/* Slope and curvature of the loss in b, times n. */
+static void slope_at(const double *l, const int *label, int n, int classes,
+		     double l2, double b, double out[2])
+{
+	out[0] = l2 * (b - 1) * n;
+	out[1] = l2 * n;
+	for (int i = 0; i < n; i++, l += classes) {
+		double most = l[0], sum = 0, mean = 0, square = 0;
+
+		for (int c = 1; c < classes; c++)
+			most = l[c] > most ? l[c] : most;
+		for (int c = 0; c < classes; c++) {
+			double e = exp(b * (l[c] - most));
+
+			sum += e;
+			mean += e * l[c];
+			square += e * l[c] * l[c];
+		}
+		mean /= sum;
+		out[0] += mean - l[label[i]];
+		out[1] += square / sum - mean * mean;
+	}
+}
+
+/* The slope grows with b: where a step of Newton leaves the bracket it is
+ * halved instead. */
+double nnr__fit_temperature(const double *l, const int *label, int n,
+			    int classes, double l2)
+{
+	double low = COLD, high = 1 / COLD, b = 1, d[2];
+
+	for (int round = 0; round < ROUNDS; round++) {
+		double next;
+
+		slope_at(l, label, n, classes, l2, b, d);
+		if (d[0] > 0)
+			high = b;
+		else
+			low = b;
+		next = b - d[0] / d[1];
+		if (!(next > low && next < high))
+			next = sqrt(low * high);
+		if (fabs(next - b) <= 1e-12 * b)
+			break;
+		b = next;
+	}
+	return -log(b);
 }

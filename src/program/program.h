@@ -318,17 +318,19 @@ struct nnr__a_parse {
 enum { NNR__BY_VOTE, NNR__BY_MEAN };
 struct nnr__a_reduce { char *over; int by; };
 enum { NNR__CAL_CONTEXTUAL, NNR__CAL_DOMAIN, NNR__CAL_BATCH,
-       NNR__CAL_AFFINE };
+       NNR__CAL_AFFINE, NNR__CAL_TEMPERATURE };
 struct nnr__a_calibrate {
 	int method;
 	nnr__strings inputs;	/* contextual: content-free inputs */
 	char *data;		/* the others: file they are fitted on */
 	nnr__strings columns;
 	int64_t count, length, seed, limit;
-	double l2;		/* affine */
+	double l2;		/* affine, temperature */
+	bool learn;		/* the same, by training */
 	/* fitted: score_c -> scale[c]*score_c + shift[c].  Tensors, so that
-	 * what is stored is what is used; `set` says whether they are. */
-	struct nnr__ptensor *scale, *shift;
+	 * what is stored is what is used; `set` says whether they are.
+	 * heat: of temperature, its logarithm, instead of both. */
+	struct nnr__ptensor *scale, *shift, *heat;
 };
 
 /* ---- a program ---- */

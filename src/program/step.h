@@ -170,6 +170,16 @@ int nnr__keep_scores(nnr__answer *out, const double *v, int n,
 /* Per-class scale and shift on log-probabilities (fit_affine.c). */
 int nnr__fit_affine(const double *l, const int *label, int n, int classes,
 		    double l2, double *scale, double *shift, nnr_error *err);
+/* The logarithm of one temperature for all. */
+double nnr__fit_temperature(const double *l, const int *label, int n,
+			    int classes, double l2);
+/* Reads a file of data and fits a step's tensors on it, or takes the fit
+ * that was kept (fits.c). */
+typedef int nnr__fit_on(nnr_program *p, nnr__step *s, const nnr__data *d,
+			nnr_error *err);
+int nnr__fit_data(nnr_program *p, nnr__step *s, const char *file,
+		  const nnr__records_opts *o, bool targets,
+		  nnr__fit_on *fit_on, nnr_error *err);
 const nnr__field *nnr__program_input(const nnr_program *p, const char *name);
 
 /* ---- `score`: from words to labels (step_score.c) ---- */

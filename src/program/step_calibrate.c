@@ -7,11 +7,11 @@
  *               inputs (Zhao 2021: W = diag(p)^-1); reads only the source
  *   domain      the same over texts of random words of the data (Fei 2023)
  *   batch       shift_c = -mean of l_c over the data (Zhou 2023, log space)
- *   affine      scale and shift fitted to labelled data (fit_affine.c)
+ *   affine      scale and shift fitted to labelled data (fit_affine.c), or
+ *               learned by training
+ *   temperature scale_c = exp(-log_temperature), one for all; the same
  *
- * A fit on data is kept in the cache folder under the hashes of backbone,
- * program and data, what was learned, and the mode.  Items being answered
- * never enter a fit.
+ * Items being answered never enter a fit.
  */
 #include "program/learn.h"
 #include "step.h"
@@ -25,7 +25,7 @@
 typedef struct nnr__a_calibrate args;
 
 static const char *const methods[] = { "contextual", "domain", "batch",
-				       "affine", NULL };
+				       "affine", "temperature", NULL };
 
 #define AT(member) offsetof(args, member)
 static const nnr__param params[] = {
@@ -36,7 +36,10 @@ static const nnr__param params[] = {
 	  .fallback = "[\"N/A\", \"\", \"[MASK]\"]",
 	  .help = "contextual: inputs without content" },
 	{ .name = "data", .type = NNR__P_FILE, .at = AT(data),
-	  .help = "domain, batch, affine: the file they are fitted on" },
+	  .help = "all but contextual: the file they are fitted on" },
+	{ .name = "learn", .type = NNR__P_BOOL, .at = AT(learn),
+	  .fallback = "no",
+	  .help = "affine, temperature: by training, and not by data" },
 	{ .name = "columns", .type = NNR__P_STRINGS, .at = AT(columns),
 	  .help = "names of the columns of a file without header" },
 	{ .name = "limit", .type = NNR__P_INT, .at = AT(limit),
@@ -53,15 +56,48 @@ static const nnr__param params[] = {
 	  .help = "domain: of the random words" },
 	{ .name = "l2", .type = NNR__P_NUMBER, .at = AT(l2),
 	  .fallback = "0.01", .min = 0.000001, .max = 1000,
-	  .help = "affine: pull towards no correction" },
+	  .help = "affine, temperature: pull towards no correction" },
 	{ .name = NULL }
 };
+
+static bool by_labels(const args *a)
+{
+	return a->method == NNR__CAL_AFFINE ||
+	       a->method == NNR__CAL_TEMPERATURE;
+}
+
+static bool is_given(const nnr__step *s, size_t at)
+{
+	for (int i = 0; params[i].name; i++)
+		if (params[i].at == at)
+			return s->given[i].line || s->given[i].col;
+	return false;
+}
+
+/* Trained, or fitted to data; a temperature is trained if there is none. */
+static int check_learn(nnr_program *p, nnr__step *s, nnr_error *err)
+{
+	args *a = s->args;
+
+	if (a->method == NNR__CAL_TEMPERATURE && !a->data &&
+	    !is_given(s, AT(learn)))
+		a->learn = true;
+	if (a->learn && !by_labels(a))
+		return nnr__fail_step(p, s, "learn", err, "%s is counted, not "
+				      "learned", methods[a->method]);
+	if (a->learn && a->data)
+		return nnr__fail_step(p, s, "learn", err, "`data` fits it and "
+				      "`learn` trains it; give one of them");
+	return 0;
+}
 
 static int check(nnr_program *p, nnr__step *s, nnr_error *err)
 {
 	const args *a = s->args;
-	nnr__place none = { 0, 0 };
+	int rc = check_learn(p, s, err);
 
+	if (rc)
+		return rc;
 	if (a->method == NNR__CAL_CONTEXTUAL) {
 		if (!a->inputs.n)
 			return nnr__fail_step(p, s, "inputs", err, "`inputs` "
@@ -71,16 +107,14 @@ static int check(nnr_program *p, nnr__step *s, nnr_error *err)
 					      "reads `inputs`, not data");
 		return 0;
 	}
-	for (int i = 0; params[i].name; i++)
-		if (params[i].at == AT(inputs) &&
-		    memcmp(&s->given[i], &none, sizeof(none)) != 0)
-			return nnr__fail_step(p, s, "inputs", err, "%s reads "
-					      "`data`, not inputs",
-					      methods[a->method]);
-	if (!a->data)
+	if (is_given(s, AT(inputs)))
+		return nnr__fail_step(p, s, "inputs", err, "%s reads `data`, "
+				      "not inputs", methods[a->method]);
+	if (!a->data && !a->learn)
 		return nnr__fail_step(p, s, "method", err, "%s needs `data`, "
-				      "a file to fit it on",
-				      methods[a->method]);
+				      "a file to fit it on%s",
+				      methods[a->method],
+				      by_labels(a) ? ", or `learn: yes`" : "");
 	return 0;
 }
 
@@ -299,12 +333,14 @@ static int fit_domain(nnr_program *p, nnr__step *s, const nnr__data *d,
 	return rc;
 }
 
-/* ---- affine ---- */
+/* ---- affine and temperature ---- */
 
-static int fit_affine(nnr_program *p, nnr__step *s, const nnr__data *d,
-		      nnr_error *err)
+/* By labelled data: affine, or one temperature. */
+static int fit_labelled(nnr_program *p, nnr__step *s, const nnr__data *d,
+			nnr_error *err)
 {
 	args *a = s->args;
+	bool one = a->method == NNR__CAL_TEMPERATURE;
 	int labels = p->output.labels.n, rc;
 	struct sum sum = { 0 };
 	double *scale = nnr__calloc(2 * (size_t)labels, sizeof(double));
@@ -315,9 +351,14 @@ static int fit_affine(nnr_program *p, nnr__step *s, const nnr__data *d,
 		rc = nnr__fail_memory(err, "a fit", (size_t)d->n);
 	else
 		rc = sum_scores(p, s, d->item, d->n, &sum, err);
-	rc = rc ? rc : nnr__fit_affine(sum.row, d->label, d->n, labels, a->l2,
-				       scale, scale + labels, err);
-	for (int c = 0; c < labels && !rc; c++) {
+	if (!rc && one)
+		a->heat->value[0] = (float)
+			nnr__fit_temperature(sum.row, d->label, d->n, labels,
+					     a->l2);
+	else if (!rc)
+		rc = nnr__fit_affine(sum.row, d->label, d->n, labels, a->l2,
+				     scale, scale + labels, err);
+	for (int c = 0; c < labels && !rc && !one; c++) {
 		a->scale->value[c] = (float)scale[c];
 		a->shift->value[c] = (float)scale[labels + c];
 	}
@@ -327,96 +368,7 @@ static int fit_affine(nnr_program *p, nnr__step *s, const nnr__data *d,
 	return rc;
 }
 
-/* ---- fits on data, and where they are kept ---- */
-
-static char *fit_path(const nnr_program *p, const nnr__step *s,
-		      const char *data_hash)
-{
-	nnr__buf key = { 0 }, rel = { 0 };
-	char *cache = nnr__cache_dir(), *path = NULL, hex[65];
-
-	nnr__buf_addf(&key, "nnr fit 2\n%s\n%s\n%s\n%s\n%s\n",
-		      p->model->bb->hash, p->hash, s->id, data_hash,
-		      nnr__engine_arithmetic(p->engine));
-	/* What was learned since the source was read is part of it too. */
-	for (int i = 0; i < p->tensors; i++)
-		if (p->tensor[i]->grad)
-			nnr__buf_add(&key, p->tensor[i]->value,
-				     p->tensor[i]->n * sizeof(float));
-	nnr__sha_of(key.p, key.len, hex);
-	nnr__buf_addf(&rel, "fits/%s.json", hex);
-	if (cache && !key.bad && !rel.bad)
-		path = nnr__path_join(cache, rel.p);
-	nnr__buf_release(&key);
-	nnr__buf_release(&rel);
-	free(cache);
-	return path;
-}
-
-static bool take_numbers(const nnr__jnode *list, float *out, int n)
-{
-	const nnr__jnode *c;
-
-	if (!list || list->kind != NNR__J_ARRAY || (int)list->count != n)
-		return false;
-	c = list->child;
-	for (int i = 0; i < n; i++, c = c->next) {
-		if (c->kind != NNR__J_NUMBER)
-			return false;
-		out[i] = (float)c->num;
-	}
-	return true;
-}
-
-/* A kept fit; anything that is not one counts as none. */
-static bool read_fit(const nnr_program *p, args *a, const char *path)
-{
-	nnr__buf text = { 0 };
-	nnr__arena arena = { NULL };
-	const nnr__jnode *top = NULL;
-	int n = p->output.labels.n;
-	bool ok = false;
-
-	if (nnr__file_exists(path) &&
-	    nnr__file_read(&text, path, (size_t)1 << 24, NULL) == 0 &&
-	    nnr__json_parse(&arena, &top, path, text.p ? text.p : "",
-			    text.len, NULL) == 0)
-		ok = take_numbers(nnr__json_get(top, "scale"),
-				  a->scale->value, n) &&
-		     take_numbers(nnr__json_get(top, "shift"),
-				  a->shift->value, n);
-	nnr__arena_release(&arena);
-	nnr__buf_release(&text);
-	return ok;
-}
-
-static void add_numbers(nnr__buf *out, const float *v, int n)
-{
-	nnr__buf_addc(out, '[');
-	for (int i = 0; i < n; i++) {
-		if (i)
-			nnr__buf_addc(out, ',');
-		nnr__buf_add_num(out, v[i]);
-	}
-	nnr__buf_addc(out, ']');
-}
-
-/* Keeping a fit is a service: without a cache folder it is made again. */
-static void write_fit(const nnr_program *p, const args *a, const char *path)
-{
-	nnr__buf text = { 0 };
-	char *dir = nnr__path_dir(path);
-
-	nnr__buf_adds(&text, "{\"nnr\":1,\"scale\":");
-	add_numbers(&text, a->scale->value, p->output.labels.n);
-	nnr__buf_adds(&text, ",\"shift\":");
-	add_numbers(&text, a->shift->value, p->output.labels.n);
-	nnr__buf_adds(&text, "}\n");
-	if (dir && !text.bad && nnr__mkdirs(dir, NULL) == 0)
-		nnr__file_write(path, text.p, text.len, NULL);
-	nnr__buf_release(&text);
-	free(dir);
-}
+/* ---- fits on data ---- */
 
 static int fit_on(nnr_program *p, nnr__step *s, const nnr__data *d,
 		  nnr_error *err)
@@ -427,35 +379,15 @@ static int fit_on(nnr_program *p, nnr__step *s, const nnr__data *d,
 		return fit_domain(p, s, d, err);
 	if (a->method == NNR__CAL_BATCH)
 		return shift_by_mean(p, s, d->item, d->n, false, err);
-	return fit_affine(p, s, d, err);
+	return fit_labelled(p, s, d, err);
 }
 
 static int fit_data(nnr_program *p, nnr__step *s, nnr_error *err)
 {
-	args *a = s->args;
+	const args *a = s->args;
 	nnr__records_opts o = { .limit = a->limit, .columns = a->columns };
-	nnr__data d = { 0 };
-	char *path = NULL, *kept = NULL;
-	int rc = nnr__program_file(p, s, "data", a->data, &path, err);
 
-	if (rc)
-		return rc;
-	rc = nnr__data_read(&d, p, path, &o, a->method == NNR__CAL_AFFINE,
-			    err);
-	free(path);
-	if (rc)
-		return nnr__place_prefix(p, s, "data", err);
-	rc = nnr__program_note(p, a->data, NULL, 0, d.rec.hash, err);
-	if (!p->no_cache && !rc)
-		kept = fit_path(p, s, d.rec.hash);
-	if (!rc && (!kept || !read_fit(p, a, kept))) {
-		rc = fit_on(p, s, &d, err);
-		if (!rc && kept)
-			write_fit(p, a, kept);
-	}
-	free(kept);
-	nnr__data_release(&d);
-	return rc;
+	return nnr__fit_data(p, s, a->data, &o, by_labels(a), fit_on, err);
 }
 
 /* ---- hooks ---- */
@@ -463,16 +395,26 @@ static int fit_data(nnr_program *p, nnr__step *s, nnr_error *err)
 static int tensors(nnr_program *p, nnr__step *s, nnr_error *err)
 {
 	args *a = s->args;
-	const int64_t dim[] = { p->output.labels.n };
+	const int64_t dim[] = { p->output.labels.n }, one[] = { 1 };
 
-	a->scale = nnr__tensor_add(p, s, "scale", 1, dim, false, err);
-	a->shift = nnr__tensor_add(p, s, "shift", 1, dim, false, err);
-	return a->scale && a->shift ? 0 : NNR_E_MEMORY;
+	a->scale = a->shift = a->heat = NULL;
+	if (a->method == NNR__CAL_TEMPERATURE) {
+		a->heat = nnr__tensor_add(p, s, "log_temperature", 1, one,
+					  a->learn, err);
+		return a->heat ? 0 : NNR_E_MEMORY;
+	}
+	a->scale = nnr__tensor_add(p, s, "scale", 1, dim, a->learn, err);
+	if (a->scale)
+		a->shift = nnr__tensor_add(p, s, "shift", 1, dim, a->learn,
+					   err);
+	for (int64_t c = 0; c < dim[0] && a->shift; c++)
+		a->scale->value[c] = 1;
+	return a->shift ? 0 : NNR_E_MEMORY;
 }
 
 static bool fitted(const args *a)
 {
-	return a->scale->set && a->shift->set;
+	return a->heat ? a->heat->set : a->scale->set && a->shift->set;
 }
 
 static int fit(nnr_program *p, nnr__step *s, bool data, nnr_error *err)
@@ -480,33 +422,118 @@ static int fit(nnr_program *p, nnr__step *s, bool data, nnr_error *err)
 	args *a = s->args;
 	int rc;
 
-	if (fitted(a) || data != (a->method != NNR__CAL_CONTEXTUAL))
+	if (a->learn || fitted(a) || data != (a->method !=
+					      NNR__CAL_CONTEXTUAL))
 		return 0;
 	rc = data ? fit_data(p, s, err) : fit_contextual(p, s, err);
-	a->scale->set = a->shift->set = !rc;
+	if (a->heat)
+		a->heat->set = !rc;
+	else
+		a->scale->set = a->shift->set = !rc;
 	return rc;
+}
+
+/* What the log-probability of label c is multiplied by; what is added. */
+static double scale_of(const args *a, int c)
+{
+	return a->heat ? exp(-(double)a->heat->value[0])
+		       : (double)a->scale->value[c];
+}
+
+static double shift_of(const args *a, int c)
+{
+	return a->heat ? 0 : (double)a->shift->value[c];
+}
+
+static void correct(const args *a, double *v, int n)
+{
+	nnr__log_softmax(v, n);
+	for (int c = 0; c < n; c++)
+		v[c] = scale_of(a, c) * v[c] + shift_of(a, c);
+	nnr__log_softmax(v, n);
 }
 
 static int run(nnr_program *p, nnr__step *s, nnr__batch *b, nnr_error *err)
 {
 	const args *a = s->args;
 
-	if (!fitted(a))
+	if (!a->learn && !fitted(a))
 		return nnr__fail_step(p, s, NULL, err, "is not fitted");
-	for (int i = 0; i < b->n; i++) {
-		double *v = b->answer[i].score;
-		nnr__log_softmax(v, b->answer[i].scores);
-		for (int c = 0; c < b->answer[i].scores; c++)
-			v[c] = (double)a->scale->value[c] * v[c] +
-			       (double)a->shift->value[c];
-		nnr__log_softmax(v, b->answer[i].scores);
+	for (int i = 0; i < b->n; i++)
+		correct(a, b->answer[i].score, b->answer[i].scores);
+	return 0;
+}
+
+/* ---- training: only what is learned takes part; what is fitted is fitted
+ * to what training leaves ---- */
+
+static int pass(nnr_program *p, nnr__step *s, nnr__reading *r,
+		nnr_error *err)
+{
+	const args *a = s->args;
+
+	(void)p;
+	(void)err;
+	for (int i = 0; i < r->n && a->learn; i++)
+		correct(a, r->score + i * r->labels, r->labels);
+	return 0;
+}
+
+/* d -= softmax * (sum of d), with the softmax's logarithm. */
+static void softmax_back(const double *logp, double *d, int n)
+{
+	double sum = 0;
+
+	for (int c = 0; c < n; c++)
+		sum += d[c];
+	for (int c = 0; c < n; c++)
+		d[c] -= exp(logp[c]) * sum;
+}
+
+/* l: log-probabilities before; d: gradient after, then before. */
+static void correct_back(args *a, const double *after, double *l, double *d,
+			 int n)
+{
+	softmax_back(after, d, n);
+	nnr__log_softmax(l, n);
+	for (int c = 0; c < n; c++) {
+		double scale = scale_of(a, c), slope = d[c] * l[c];
+
+		if (a->heat) {
+			a->heat->grad[0] += (float)(-scale * slope);
+		} else {
+			a->scale->grad[c] += (float)slope;
+			a->shift->grad[c] += (float)d[c];
+		}
+		d[c] *= scale;
 	}
+	softmax_back(l, d, n);
+}
+
+static int pass_back(nnr_program *p, nnr__step *s, nnr__reading *r,
+		     const double *before, nnr_error *err)
+{
+	args *a = s->args;
+	size_t n = (size_t)r->labels;
+	double *l = nnr__calloc(n, sizeof(*l));
+
+	(void)p;
+	if (!l)
+		return nnr__fail_memory(err, "scores", n);
+	for (int i = 0; i < r->n && a->learn; i++) {
+		memcpy(l, before + (size_t)i * n, n * sizeof(*l));
+		correct_back(a, r->score + (size_t)i * n, l,
+			     r->dscore + (size_t)i * n, r->labels);
+	}
+	free(l);
 	return 0;
 }
 
 static const char *alignment_of(const nnr__step *s)
 {
-	return ((const args *)s->args)->method == NNR__CAL_AFFINE
+	int method = ((const args *)s->args)->method;
+
+	return method == NNR__CAL_AFFINE || method == NNR__CAL_TEMPERATURE
 		       ? "linear" : "statistical";
 }
 
@@ -517,5 +544,5 @@ const nnr__step_row nnr__step_calibrate = {
 	.alignment = "statistical", .alignment_of = alignment_of,
 	.param = params, .bare = "method", .args = sizeof(args),
 	.check = check, .load = load, .tensors = tensors, .fit = fit,
-	.run = run
+	.run = run, .pass = pass, .pass_back = pass_back
 };

@@ -163,6 +163,24 @@ static void slopes(const char *source, double step, double limit)
 	lesson_close(&s);
 }
 
+static int keep(void *ctx, int item, const nnr__answer *a, nnr_error *err)
+{
+	double *score = ctx;
+
+	(void)err;
+	memcpy(score + item * 3, a->score, 3 * sizeof(*score));
+	return 0;
+}
+
+static void answers(nnr_program *p, const nnr__data *d, double *score)
+{
+	nnr_error err;
+
+	p->untrained = true;
+	if (nnr__program_answers(p, d->item, d->n, keep, score, &err))
+		fail_msg("%s", err.message);
+}
+
 #define W(more) \
 	"score: {choices: {a: [\" hello\", x, \" the\"], b: [\" b\", " \
 	"\"oo hello\"], c: xx}, learn: yes" more "}"
@@ -200,6 +218,129 @@ static void test_losses(void **state)
 	       "weight: 0.3}, {focal: 2, weight: 2}]}\n", SMOOTH, LIMIT);
 }
 
+#define WARM W("") ", calibrate: {method: temperature}"
+#define AFFINE "calibrate: {method: affine, learn: yes}"
+
+static void test_calibrate(void **state)
+{
+	(void)state;
+	slopes(TEMPLATE("") WARM "]\n", SMOOTH, LIMIT);
+	slopes(TEMPLATE("") W("") ", " AFFINE "]\n", SMOOTH, LIMIT);
+	slopes(TEMPLATE("") "linear, {id: one, " AFFINE "}, {id: two, "
+	       "calibrate: temperature}]\n", SMOOTH, LIMIT);
+	slopes(TEMPLATE(SOFT) W("") ", " AFFINE ", {id: two, calibrate: "
+	       "temperature}]\n", ROUGH, LIMIT_F);
+}
+
+/* The temperature of least loss: its slope there is 0, and the same by other
+ * means.  Labels drawn at temperature 2 give about 2. */
+static void test_temperature(void **state)
+{
+	enum { ITEMS = 4000 };
+	static double l[ITEMS * 2], slope;
+	static int label[ITEMS];
+	double t;
+
+	(void)state;
+	for (uint64_t i = 0; i < ITEMS; i++) {
+		double z = 6 * nnr__rng_uniform(1, 0, i) - 3;
+
+		l[i * 2] = 2 * z;
+		l[i * 2 + 1] = 0;
+		nnr__log_softmax(l + i * 2, 2);
+		label[i] = nnr__rng_uniform(1, 1, i) > 1 / (1 + exp(-z));
+	}
+	t = exp(nnr__fit_temperature(l, label, ITEMS, 2, 1e-6));
+	/* the error of 4000 labels is about 0.08 */
+	assert_true(fabs(t - 2) < 0.3);
+	for (int i = 0; i < ITEMS; i++) {
+		double p = 1 / (1 + exp((l[i * 2 + 1] - l[i * 2]) / t));
+
+		slope += (l[i * 2] - l[i * 2 + 1]) * (p - (label[i] == 0)) /
+			 ITEMS;
+	}
+	assert_true(fabs(slope + 1e-6 * (1 / t - 1)) < 1e-11);
+	/* what is always right is as cold as can be, what is wrong as hot */
+	for (int i = 0; i < ITEMS; i++)
+		label[i] = l[i * 2] < l[i * 2 + 1];
+	assert_true(nnr__fit_temperature(l, label, ITEMS, 2, 1e-9) < -4);
+	for (int i = 0; i < ITEMS; i++)
+		label[i] = l[i * 2] > l[i * 2 + 1];
+	assert_true(nnr__fit_temperature(l, label, ITEMS, 2, 1e-9) > 4);
+}
+
+#define PLAIN \
+	"score: {choices: {a: \" hello\", b: x, c: \" the\"}}"
+
+/* LINES with the labels that PLAIN prefers, but for two. */
+static void likely_lines(char *out, size_t size)
+{
+	double score[LEARN_ITEMS_MAX * 3];
+	lesson s = { 0 };
+	size_t n = 0;
+
+	s.p = lesson_program(&tiny, TEMPLATE("") PLAIN "]\n");
+	lesson_bind(&tiny, s.p);
+	lesson_data(&tiny, &s, LINES);
+	answers(s.p, &s.data, score);
+	for (int i = 0; i < s.data.n; i++) {
+		const double *v = score + i * 3;
+		int most = v[1] > v[0] ? 1 : 0;
+
+		most = v[2] > v[most] ? 2 : most;
+		n += (size_t)snprintf(out + n, size - n, "%c\t%s\n",
+				      "abc"[(most + (i < 2)) % 3],
+				      nnr__record_get(&s.data.item[i],
+						      "text")->text);
+	}
+	lesson_close(&s);
+}
+
+static double answer_loss(lesson *s)
+{
+	double score[LEARN_ITEMS_MAX * 3], loss = 0;
+
+	answers(s->p, &s->data, score);
+	for (int i = 0; i < s->data.n; i++)
+		loss -= score[i * 3 + s->data.label[i]] / s->data.n;
+	return loss;
+}
+
+/* Fitted to data: the answers' loss is least, and the fit is kept. */
+static void test_warm_data(void **state)
+{
+	static const char source[] = TEMPLATE("") PLAIN ", calibrate: {"
+		"method: temperature, data: data.tsv, l2: 0.000001}]\n";
+	char lines[300];
+	lesson s = { 0 };
+	nnr__ptensor *t;
+	nnr_error err;
+	double least;
+	float fit;
+
+	(void)state;
+	likely_lines(lines, sizeof(lines));
+	s.p = lesson_program(&tiny, source);
+	lesson_bind(&tiny, s.p);
+	lesson_data(&tiny, &s, lines);
+	t = nnr__tensor_find(s.p, "calibrate.log_temperature");
+	assert_true(t && !t->grad && !t->set);
+	least = answer_loss(&s);
+	assert_true(t->set);
+	fit = t->value[0];
+	assert_true(fit != 0 && fabsf(fit) < 6);
+	t->value[0] = fit + 0.1f;
+	assert_true(answer_loss(&s) > least);
+	t->value[0] = fit - 0.1f;
+	assert_true(answer_loss(&s) > least);
+	t->value[0] = 99;	/* comes back from the cache */
+	nnr__program_unfit(s.p);
+	assert_true(answer_loss(&s) == least && t->value[0] == fit);
+	assert_int_equal(nnr__lesson_new(&s.l, s.p, &s.data, 0, &err),
+			 NNR_E_INPUT);	/* it learns nothing */
+	lesson_close(&s);
+}
+
 /* ---- teachers ---- */
 
 #define TAUGHT \
@@ -214,24 +355,6 @@ static void test_losses(void **state)
 static void teach(const char *source)
 {
 	learn_put(&tiny, "teacher.yaml", source, strlen(source));
-}
-
-static int keep(void *ctx, int item, const nnr__answer *a, nnr_error *err)
-{
-	double *score = ctx;
-
-	(void)err;
-	memcpy(score + item * 3, a->score, 3 * sizeof(*score));
-	return 0;
-}
-
-static void answers(nnr_program *p, const nnr__data *d, double *score)
-{
-	nnr_error err;
-
-	p->untrained = true;
-	if (nnr__program_answers(p, d->item, d->n, keep, score, &err))
-		fail_msg("%s", err.message);
 }
 
 static void test_teacher(void **state)
@@ -429,6 +552,7 @@ static void test_same(void **state)
 	check_same(SOFT, W(""));
 	check_same(SOFT, W(", normalize: bytes"));
 	check_same("", "linear: {init: {random: 0.2}}");
+	check_same("", WARM);
 	check_same(SOFT, "linear: {init: {classes: yes}}");
 	check_same(SOFT, "linear: {site: logits, classes: [a, b, x], init: "
 		   "{classes: yes}}");
@@ -478,6 +602,18 @@ static void test_bad_input(void **state)
 		  "`a` has the choice `x` twice" },
 		{ TEMPLATE("") "score: {choices: {a: [[x]], b: y, c: z}}]\n",
 		  "holds a list; texts were expected" },
+		{ TEMPLATE("") "linear, calibrate: {learn: yes}]\n",
+		  "contextual is counted, not learned" },
+		{ TEMPLATE("") "linear, calibrate: {method: affine}]\n",
+		  "affine needs `data`, a file to fit it on, or `learn: yes`" },
+		{ TEMPLATE("") "linear, calibrate: {method: temperature, "
+		  "learn: no}]\n", "temperature needs `data`, a file to fit it on, "
+		  "or `learn: yes`" },
+		{ TEMPLATE("") "linear, calibrate: {method: affine, "
+		  "learn: yes, data: data.tsv}]\n", "`data` fits it and `learn` trains it; "
+		  "give one of them" },
+		{ TEMPLATE("") "linear, calibrate: {method: affine, "
+		  "learn: yes, inputs: x}]\n", "affine reads `data`, not inputs" },
 		{ TEMPLATE("") "score: {choices: [x]}]\n",
 		  "`choices` is a list; a map was expected" },
 		{ TEMPLATE("") "score: {choices: {a: x, b: y, c: z}, learn: "
@@ -500,6 +636,9 @@ int main(void)
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_linear),
 		cmocka_unit_test(test_losses),
+		cmocka_unit_test(test_calibrate),
+		cmocka_unit_test(test_temperature),
+		cmocka_unit_test(test_warm_data),
 		cmocka_unit_test(test_teacher),
 		cmocka_unit_test(test_bad_teachers),
 		cmocka_unit_test(test_bad_teaching),
