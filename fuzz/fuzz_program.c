@@ -73,10 +73,17 @@ static void read_data(nnr_program *p, const char *s, size_t n)
 			check_error(&err, rc);
 		for (int i = 0; !rc && i < r.n && i < 20; i++) {
 			nnr__buf out = { 0 };
+			nnr__strings all;
 			int got = nnr__program_target(p, &r.row[i], "row",
 						      &out, &err);
 			if (got < 0)
 				check_error(&err, got);
+			got = nnr__program_targets(p, &r.row[i], "row", &all,
+						   &err);
+			if (got < 0)
+				check_error(&err, got);
+			must(got > 0 ? all.n > 0 : !all.n);
+			nnr__strings_free(&all);
 			if (!nnr__item_check(p, &r.row[i], "row", &err))
 				nnr__program_render(p, &r.row[i], &prompt,
 						    &err);

@@ -68,7 +68,13 @@ static int fail_field(const nnr_program *p, const nnr__step *s,
 static int check_field(nnr_program *p, int at, const char *param,
 		       const char *name, nnr_error *err)
 {
-	if (nnr__program_input(p, name))
+	const nnr__field *f = nnr__program_input(p, name);
+
+	if (f && f->type == NNR__T_LIST)
+		return nnr__fail_step(p, &p->in[at], param, err, "`{%s}` is a "
+				      "list: a `join` before makes a text of "
+				      "it", name);
+	if (f)
 		return 0;
 	for (int i = 0; i < at; i++) {
 		nnr__step *part = &p->in[i];

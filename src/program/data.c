@@ -5,6 +5,7 @@
  */
 #include "step.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,8 @@ nnr__declared nnr__program_declared(const nnr_program *p, const char **names)
 	return (nnr__declared){ .name = names,
 				.input = p->inputs == 1 ? p->input[0].name
 							: NULL,
+				.field = p->input, .fields = p->inputs,
+				.lists = p->output.type == NNR__T_STRING,
 				.output = target_column(p) };
 }
 
@@ -50,7 +53,7 @@ static int fail_label(const nnr_program *p, const char *where,
 }
 
 /* The part of the raw answer that data.target matches. */
-static int extract(const nnr_program *p, const nnr__value *v,
+static int extract(const nnr_program *p, const char *s, size_t n,
 		   const char *where, size_t *start, size_t *end,
 		   nnr_error *err)
 {
@@ -58,35 +61,32 @@ static int extract(const nnr_program *p, const nnr__value *v,
 	int rc;
 
 	*start = 0;
-	*end = v->len;
+	*end = n;
 	if (!p->target)
 		return 0;
-	rc = nnr__regex_match(p->target, v->text, v->len, 0, start, end,
-			      &next, err);
+	rc = nnr__regex_match(p->target, s, n, 0, start, end, &next, err);
 	if (rc < 0)
 		return nnr__err_prefix(err, "%s: data.target", where);
 	if (rc == 0)
 		return nnr__fail(err, NNR_E_INPUT, "%s: `%s` does not match "
-				 "data.target '%.100s'", where, v->name,
+				 "data.target '%.100s'", where,
+				 target_column(p),
 				 p->data_target.p[0].value);
 	return 0;
 }
 
-int nnr__program_target(const nnr_program *p, const nnr__record *r,
-			const char *where, nnr__buf *out, nnr_error *err)
+/* An answer as the file has it, s, to canonical text; 1 or an error. */
+static int target_of(const nnr_program *p, const char *s, size_t n,
+		     const char *where, nnr__buf *out, nnr_error *err)
 {
-	const nnr__value *v = nnr__record_get(r, target_column(p));
 	const char *mapped;
 	char want[160], *raw;
 	size_t start, end;
-	int rc;
+	int rc = extract(p, s, n, where, &start, &end, err);
 
-	if (!v)
-		return 0;
-	rc = extract(p, v, where, &start, &end, err);
 	if (rc)
 		return rc;
-	raw = nnr__strndup(v->text + start, end - start);
+	raw = nnr__strndup(s + start, end - start);
 	if (!raw)
 		return nnr__fail_memory(err, where, end - start);
 	mapped = nnr__pairs_get(&p->data_labels, raw);
@@ -98,10 +98,46 @@ int nnr__program_target(const nnr_program *p, const nnr__record *r,
 		rc = fail_label(p, where, raw, err);
 	else
 		rc = nnr__fail(err, NNR_E_INPUT, "%s: `%s` is `%.60s`; %s was "
-			       "expected", where, v->name, raw,
+			       "expected", where, target_column(p), raw,
 			       nnr__type_text(&p->output, want,
 					      sizeof(want)));
 	free(raw);
+	return rc;
+}
+
+int nnr__program_target(const nnr_program *p, const nnr__record *r,
+			const char *where, nnr__buf *out, nnr_error *err)
+{
+	const nnr__value *v = nnr__record_get(r, target_column(p));
+
+	return v ? target_of(p, v->text, v->len, where, out, err) : 0;
+}
+
+int nnr__program_targets(const nnr_program *p, const nnr__record *r,
+			 const char *where, nnr__strings *out, nnr_error *err)
+{
+	const nnr__value *v = nnr__record_get(r, target_column(p));
+	int n = !v ? 0 : v->all.n ? v->all.n : 1, rc = n > 0;
+
+	*out = (nnr__strings){ NULL, 0 };
+	if (!n)
+		return 0;
+	out->s = nnr__calloc((size_t)n, sizeof(*out->s));
+	if (!out->s)
+		return nnr__fail_memory(err, where, (size_t)n);
+	while (out->n < n && rc > 0) {
+		const char *s = v->all.n ? v->all.s[out->n] : v->text;
+		nnr__buf text = { 0 };
+
+		rc = target_of(p, s, v->all.n ? strlen(s) : v->len, where,
+			       &text, err);
+		out->s[out->n] = rc > 0 ? nnr__buf_take(&text) : NULL;
+		if (rc > 0 && !out->s[out->n++])
+			rc = nnr__fail_memory(err, where, text.len);
+		nnr__buf_release(&text);
+	}
+	if (rc < 0)
+		nnr__strings_free(out);
 	return rc;
 }
 
@@ -143,6 +179,10 @@ int nnr__item_check(const nnr_program *p, const nnr__record *r,
 		}
 		if (f->type == NNR__T_STRING)
 			continue;
+		if (f->type == NNR__T_LIST) {
+			rc = nnr__list_check(f, v->text, v->len, where, err);
+			continue;
+		}
 		nnr__buf_clear(&text);
 		if (!nnr__type_canon(f, v->text, v->len, &text))
 			rc = nnr__fail(err, NNR_E_INPUT, "%s: `%s` is `%.60s`;"
@@ -176,7 +216,6 @@ int nnr__item_from_json(const nnr_program *p, const char *name,
 static int take_row(nnr__data *d, const nnr_program *p, const char *path,
 		    int i, bool targets, nnr_error *err)
 {
-	nnr__buf text = { 0 };
 	char where[200];
 	int rc;
 
@@ -185,19 +224,17 @@ static int take_row(nnr__data *d, const nnr_program *p, const char *path,
 	if (rc)
 		return rc;
 	d->label[i] = -1;
-	rc = nnr__program_target(p, &d->rec.row[i], where, &text, err);
+	rc = nnr__program_targets(p, &d->rec.row[i], where, &d->all[i], err);
 	if (rc == 0 && targets)
 		rc = nnr__fail(err, NNR_E_INPUT, "%s: no answer: the column "
 			       "`%s` is missing", where, target_column(p));
 	if (rc == 1) {
-		d->target[i] = nnr__buf_take(&text);
-		if (!d->target[i])
-			rc = nnr__fail_memory(err, path, text.len);
-		else
-			d->label[i] = nnr__type_label(&p->output,
-						      d->target[i]);
+		const nnr__value *v = nnr__record_get(&d->rec.row[i],
+						      target_column(p));
+		d->target[i] = d->all[i].s[0];
+		d->label[i] = nnr__type_label(&p->output, d->target[i]);
+		d->lists = d->lists || v->all.n;
 	}
-	nnr__buf_release(&text);
 	return rc < 0 ? rc : 0;
 }
 
@@ -217,8 +254,9 @@ int nnr__data_read(nnr__data *d, const nnr_program *p, const char *path,
 	d->n = d->rec.n;
 	n = (size_t)d->n;
 	d->target = nnr__calloc(n, sizeof(*d->target));
+	d->all = nnr__calloc(n, sizeof(*d->all));
 	d->label = nnr__calloc(n, sizeof(*d->label));
-	if (!d->target || !d->label)
+	if (!d->target || !d->all || !d->label)
 		rc = nnr__fail_memory(err, path, n);
 	for (int i = 0; i < d->n && !rc; i++)
 		rc = take_row(d, p, path, i, targets, err);
@@ -227,10 +265,63 @@ int nnr__data_read(nnr__data *d, const nnr_program *p, const char *path,
 	return rc;
 }
 
+/* Item `from` of d, with its answer `k` only, at the end of `to`. */
+static int add_one(nnr__data *to, const nnr__data *d, int from, int k,
+		   nnr_error *err)
+{
+	int at = to->n++;
+
+	to->rec.n = to->n;
+	to->rec.line[at] = d->rec.line[from];
+	to->label[at] = d->label[from];
+	to->all[at].s = nnr__calloc(1, sizeof(char *));
+	if (!to->all[at].s)
+		return nnr__fail_memory(err, "items", sizeof(char *));
+	to->all[at].s[0] = nnr__strdup(d->all[from].s[k]);
+	if (!to->all[at].s[0])
+		return nnr__fail_memory(err, "items", (size_t)k);
+	to->all[at].n = 1;
+	to->target[at] = to->all[at].s[0];
+	return nnr__record_copy(&to->rec.row[at], &d->rec.row[from], err);
+}
+
+int nnr__data_each(nnr__data *d, nnr_error *err)
+{
+	nnr__data to = { .rec = d->rec };
+	size_t n = 0;
+	int rc = 0;
+
+	if (!d->lists)
+		return 0;
+	for (int i = 0; i < d->n; i++)
+		n += (size_t)d->all[i].n;
+	to.rec.n = 0;
+	to.rec.cap = to.rec.line_cap = n;
+	to.item = to.rec.row = nnr__calloc(n, sizeof(*to.item));
+	to.rec.line = nnr__calloc(n, sizeof(*to.rec.line));
+	to.target = nnr__calloc(n, sizeof(*to.target));
+	to.all = nnr__calloc(n, sizeof(*to.all));
+	to.label = nnr__calloc(n, sizeof(*to.label));
+	if (n > INT_MAX || !to.item || !to.rec.line || !to.target ||
+	    !to.all || !to.label)
+		rc = nnr__fail_memory(err, "items", n);
+	for (int i = 0; i < d->n && !rc; i++)
+		for (int k = 0; k < d->all[i].n && !rc; k++)
+			rc = add_one(&to, d, i, k, err);
+	if (!rc) {
+		nnr__data was = *d;
+		*d = to;
+		to = was;
+	}
+	nnr__data_release(&to);
+	return rc;
+}
+
 void nnr__data_release(nnr__data *d)
 {
-	for (int i = 0; d->target && i < d->n; i++)
-		free(d->target[i]);
+	for (int i = 0; d->all && i < d->n; i++)
+		nnr__strings_free(&d->all[i]);
+	free(d->all);
 	free(d->target);
 	free(d->label);
 	nnr__records_release(&d->rec);

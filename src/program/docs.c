@@ -10,13 +10,16 @@
 
 /* ---- Markdown ---- */
 
-/* "|" would end a cell. */
+/* "|" and the end of a line would end a cell. */
 static void cell(nnr__buf *out, const char *s)
 {
 	for (; *s; s++) {
 		if (*s == '|')
 			nnr__buf_addc(out, '\\');
-		nnr__buf_addc(out, *s);
+		if (*s == '\n')
+			nnr__buf_adds(out, "\\n");
+		else
+			nnr__buf_addc(out, *s);
 	}
 }
 
@@ -260,10 +263,15 @@ static void schema_side(nnr__buf *out, bool input)
 	nnr__buf_adds(out, "]}}");
 }
 
-#define FIELDS "{\"type\":\"object\",\"minProperties\":1," \
+#define FIELDS(more) "{\"type\":\"object\",\"minProperties\":1," \
 	"\"additionalProperties\":{\"anyOf\":[{\"enum\":[\"string\",\"int\"," \
 	"\"number\",\"bool\",\"string?\",\"int?\",\"number?\",\"bool?\"]}," \
-	"{\"type\":\"array\",\"minItems\":2,\"items\":" SCALAR "}]}}"
+	"{\"type\":\"array\",\"minItems\":2,\"items\":" SCALAR "}" more "]}}"
+#define LIST ",{\"type\":\"object\",\"additionalProperties\":false," \
+	"\"required\":[\"list\"],\"properties\":{\"list\":{\"type\":" \
+	"\"array\",\"minItems\":1,\"items\":{\"type\":\"string\"}}}}"
+#define ITEM "{\"type\":\"object\",\"additionalProperties\":{\"anyOf\":[" \
+	SCALAR ",{\"type\":\"array\"}]}}"
 #define TEXT_MAP "{\"type\":\"object\",\"additionalProperties\":" SCALAR "}"
 
 char *nnr__steps_schema(void)
@@ -276,7 +284,8 @@ char *nnr__steps_schema(void)
 		"\"nnr\",\"name\",\"model\",\"input\",\"output\",\"in\","
 		"\"out\"],\"properties\":{\"nnr\":{\"const\":1},\"name\":"
 		"{\"type\":\"string\"},\"model\":{\"type\":\"string\"},"
-		"\"input\":" FIELDS ",\"output\":" FIELDS ",\"data\":{"
+		"\"input\":" FIELDS(LIST) ",\"output\":" FIELDS("")
+		",\"data\":{"
 		"\"type\":\"object\",\"additionalProperties\":false,"
 		"\"properties\":{\"labels\":" TEXT_MAP ",\"target\":" TEXT_MAP
 		"}},\"access\":{\"type\":[\"string\",\"array\"]},\"train\":");
@@ -284,7 +293,7 @@ char *nnr__steps_schema(void)
 	nnr__buf_adds(&out, ",\"tests\":{\"type\":\"array\",\"items\":"
 		"{\"type\":\"object\",\"required\":[\"in\"],"
 		"\"additionalProperties\":false,\"properties\":{\"in\":"
-		TEXT_MAP ",\"out\":" TEXT_MAP "}}},\"in\":");
+		ITEM ",\"out\":" TEXT_MAP "}}},\"in\":");
 	schema_side(&out, true);
 	nnr__buf_adds(&out, ",\"out\":");
 	schema_side(&out, false);

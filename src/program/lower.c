@@ -27,19 +27,34 @@ static const char *probe_text(const nnr__field *f, int which)
 	return texts[f->type][which];
 }
 
+static int set_probe(const nnr_program *p, const nnr__field *f, int which,
+		     nnr__record *item, nnr_error *err)
+{
+	const char *text = nnr__symbol_example(p, f->name, which);
+	nnr__buf list = { 0 };
+	int rc;
+
+	if (f->type == NNR__T_LIST) {
+		nnr__list_made_up(f, which ? "the" : "A", "", &list);
+		text = list.p;
+	} else if (!text) {
+		text = probe_text(f, which);
+	}
+	rc = list.bad ? nnr__fail_memory(err, f->name, list.len)
+		      : nnr__record_set(item, f->name, text, strlen(text),
+					err);
+	nnr__buf_release(&list);
+	return rc;
+}
+
 int nnr__program_probe(nnr_program *p, int which, nnr__prompt *out,
 		       nnr_error *err)
 {
 	nnr__record item = { 0 };
 	int rc = 0;
 
-	for (int i = 0; i < p->inputs && !rc; i++) {
-		const nnr__field *f = &p->input[i];
-		const char *text = nnr__symbol_example(p, f->name, which);
-
-		text = text ? text : probe_text(f, which);
-		rc = nnr__record_set(&item, f->name, text, strlen(text), err);
-	}
+	for (int i = 0; i < p->inputs && !rc; i++)
+		rc = set_probe(p, &p->input[i], which, &item, err);
 	rc = rc ? rc : nnr__program_render(p, &item, out, err);
 	nnr__record_release(&item);
 	return rc;

@@ -174,13 +174,15 @@ int nnr__template_parse(nnr__template **t, nnr__arena *a, const char *text,
 
 /* ---- types (types.c) ---- */
 typedef enum {
-	NNR__T_STRING, NNR__T_INT, NNR__T_NUMBER, NNR__T_BOOL, NNR__T_LABEL
+	NNR__T_STRING, NNR__T_INT, NNR__T_NUMBER, NNR__T_BOOL, NNR__T_LABEL,
+	NNR__T_LIST
 } nnr__type;
 typedef struct nnr__field {
 	char *name;
 	nnr__type type;
 	bool optional;		/* written `type?` */
 	nnr__strings labels;	/* T_LABEL */
+	nnr__strings parts;	/* T_LIST: names of an element's parts */
 } nnr__field;
 /* "a number", "one of negative, positive", ... at most n bytes. */
 const char *nnr__type_text(const nnr__field *f, char *out, size_t n);
@@ -192,12 +194,22 @@ bool nnr__type_canon(const nnr__field *f, const char *s, size_t n,
 /* Index of a label, or -1. */
 int nnr__type_label(const nnr__field *f, const char *s);
 
-/* ---- a record: named values of an item (records.c) ---- */
-typedef struct nnr__value { char *name, *text; size_t len; } nnr__value;
+/* ---- a record: named values of an item (record.c) ---- */
+typedef struct nnr__value {
+	char *name, *text;
+	size_t len;
+	nnr__strings all;	/* of a list of answers; text is the first */
+} nnr__value;
 typedef struct nnr__record { nnr__value *v; int n; size_t cap; } nnr__record;
 const nnr__value *nnr__record_get(const nnr__record *r, const char *name);
 int nnr__record_set(nnr__record *r, const char *name, const char *text,
 		    size_t len, nnr_error *err);
+/* A value that is a list of texts, at least one. */
+int nnr__record_set_all(nnr__record *r, const char *name,
+			const nnr__strings *all, nnr_error *err);
+/* Adds copies of all values of `from`. */
+int nnr__record_copy(nnr__record *r, const nnr__record *from,
+		     nnr_error *err);
 void nnr__record_release(nnr__record *r);
 
 /* ---- data files -> records (records.c) ----
@@ -205,7 +217,8 @@ void nnr__record_release(nnr__record *r);
  *        `columns` name the cells; else two columns: label, then the only
  *        input field.  No quoting.  Empty lines are skipped.
  * .jsonl one object a line (.json, .ndjson and "-", stdin, too).  Empty
- *        lines are skipped.
+ *        lines are skipped.  A list is the value of a field that is one, or
+ *        the answers, all of them right, where the answer is a text.
  * .txt   the only input field, one item a line, empty lines too.
  * Invalid UTF-8, a NUL and wrong columns name line and column. */
 typedef struct nnr__records_opts {
@@ -221,6 +234,9 @@ typedef struct nnr__declared {
 	const char *const *name;	/* ends with NULL */
 	const char *input;	/* the only input field, or NULL */
 	const char *output;	/* column of the answer, or NULL */
+	const nnr__field *field;	/* those of the input, or NULL */
+	int fields;
+	bool lists;		/* the answer may be a list of texts */
 } nnr__declared;
 
 typedef struct nnr__records {
@@ -249,6 +265,8 @@ typedef struct nnr__data {
 	nnr__records rec;
 	nnr__record *item;	/* rec.row: input fields checked, in place */
 	char **target;		/* of the output type, canonical; NULL: none */
+	nnr__strings *all;	/* the same and the others of a list */
+	bool lists;		/* some answer is a list */
 	int *label;		/* T_LABEL: index, else -1 */
 	int n;
 } nnr__data;
@@ -258,6 +276,8 @@ typedef struct nnr__data {
 int nnr__data_read(nnr__data *d, const struct nnr_program *p,
 		   const char *path, const nnr__records_opts *o,
 		   bool targets, nnr_error *err);
+/* An item for every answer of a list, one after the other, in its place. */
+int nnr__data_each(nnr__data *d, nnr_error *err);
 void nnr__data_release(nnr__data *d);
 /* One item from a JSON object; name is used in messages. */
 int nnr__item_from_json(const struct nnr_program *p, const char *name,

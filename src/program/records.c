@@ -5,65 +5,12 @@
  */
 #include "step.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FILE_MAX ((size_t)1 << 30)
 #define ROWS_MAX 20000000
 #define COLUMNS_MAX 256
-
-/* ---- one record ---- */
-
-const nnr__value *nnr__record_get(const nnr__record *r, const char *name)
-{
-	for (int i = 0; i < r->n; i++)
-		if (strcmp(r->v[i].name, name) == 0)
-			return &r->v[i];
-	return NULL;
-}
-
-int nnr__record_set(nnr__record *r, const char *name, const char *text,
-		    size_t len, nnr_error *err)
-{
-	char *copy = nnr__strndup(text, len);
-	nnr__value *v;
-
-	if (!copy)
-		return nnr__fail_memory(err, name, len);
-	for (int i = 0; i < r->n; i++) {
-		if (strcmp(r->v[i].name, name) == 0) {
-			free(r->v[i].text);
-			r->v[i].text = copy;
-			r->v[i].len = len;
-			return 0;
-		}
-	}
-	if (!nnr__grow(&r->v, &r->cap, (size_t)r->n, sizeof(*r->v))) {
-		free(copy);
-		return nnr__fail_memory(err, name, len);
-	}
-	v = &r->v[r->n];
-	v->name = nnr__strdup(name);
-	v->text = copy;
-	v->len = len;
-	if (!v->name) {
-		free(copy);
-		return nnr__fail_memory(err, name, len);
-	}
-	r->n++;
-	return 0;
-}
-
-void nnr__record_release(nnr__record *r)
-{
-	for (int i = 0; i < r->n; i++) {
-		free(r->v[i].name);
-		free(r->v[i].text);
-	}
-	free(r->v);
-	memset(r, 0, sizeof(*r));
-}
 
 /* ---- reading ---- */
 
@@ -249,33 +196,99 @@ static int read_tsv(struct reader *r, const char *s, size_t n)
 
 /* ---- JSON lines ---- */
 
-static int add_json(struct reader *r, nnr__record *rec, const nnr__jnode *n)
+static bool is_answer(const struct reader *r, const char *name)
+{
+	return r->d->output && strcmp(name, r->d->output) == 0;
+}
+
+static bool is_list(const struct reader *r, const char *name)
+{
+	for (int i = 0; i < r->d->fields; i++)
+		if (strcmp(r->d->field[i].name, name) == 0)
+			return r->d->field[i].type == NNR__T_LIST;
+	return false;
+}
+
+static int fail_nul(struct reader *r, const char *name)
+{
+	return fail_line(r, "`%.60s` holds a NUL", name);
+}
+
+static int read_answers(struct reader *r, const nnr__jnode *list,
+			nnr__strings *out)
+{
+	out->s = nnr__calloc(list->count, sizeof(*out->s));
+	if (!out->s)
+		return nnr__fail_memory(r->err, list->key, list->count);
+	for (const nnr__jnode *c = list->child; c; c = c->next) {
+		nnr__buf text = { 0 };
+
+		if (!nnr__json_plain(c, &text))
+			return fail_line(r, "element %d of `%.60s` is %s; a "
+					 "text was expected", out->n + 1,
+					 list->key, nnr__json_kind(c));
+		if (text.len && memchr(text.p, 0, text.len)) {
+			nnr__buf_release(&text);
+			return fail_nul(r, list->key);
+		}
+		out->s[out->n] = nnr__buf_take(&text);
+		if (!out->s[out->n++])
+			return nnr__fail_memory(r->err, list->key, text.len);
+	}
+	return 0;
+}
+
+/* Several answers, all of them right. */
+static int add_answers(struct reader *r, nnr__record *rec,
+		       const nnr__jnode *list)
+{
+	nnr__strings all = { NULL, 0 };
+	int rc;
+
+	if (!list->count)
+		return fail_line(r, "`%.60s` is an empty list; at least one "
+				 "text was expected", list->key);
+	rc = read_answers(r, list, &all);
+	rc = rc ? rc : nnr__record_set_all(rec, list->key, &all, r->err);
+	nnr__strings_free(&all);
+	return rc;
+}
+
+/* A list, an object or null. */
+static int add_nested(struct reader *r, nnr__record *rec, const nnr__jnode *n)
 {
 	nnr__buf text = { 0 };
 	int rc;
 
 	if (n->kind == NNR__J_NULL)
 		return 0;
+	if (n->kind == NNR__J_ARRAY && r->d->lists && is_answer(r, n->key))
+		return add_answers(r, rec, n);
+	if (!is_list(r, n->key))
+		return !declared(r->d, n->key, strlen(n->key)) ? 0 :
+		       fail_line(r, "`%.60s` is %s; a text or a number was "
+				 "expected", n->key, nnr__json_kind(n));
+	nnr__json_again(n, &text);
+	rc = text.bad ? nnr__fail_memory(r->err, r->name, text.len)
+		      : nnr__record_set(rec, n->key, text.p, text.len,
+					r->err);
+	nnr__buf_release(&text);
+	return rc;
+}
+
+static int add_json(struct reader *r, nnr__record *rec, const nnr__jnode *n)
+{
+	nnr__buf text = { 0 };
+	int rc;
+
 	if (n->kind == NNR__J_STRING) {
-		if (r->d->output && strcmp(n->key, r->d->output) == 0 &&
-		    n->len && memchr(n->text, 0, n->len))
-			return fail_line(r, "`%.60s` holds a NUL", n->key);
+		if (is_answer(r, n->key) && n->len &&
+		    memchr(n->text, 0, n->len))
+			return fail_nul(r, n->key);
 		return nnr__record_set(rec, n->key, n->text, n->len, r->err);
-	} else if (n->kind == NNR__J_BOOL) {
-		nnr__buf_adds(&text, n->num != 0 ? "true" : "false");
-	} else if (n->kind == NNR__J_NUMBER) {
-		if (n->integer && fabs(n->num) < 9e15)
-			nnr__buf_addf(&text, "%.0f", n->num);
-		else
-			nnr__buf_add_num(&text, n->num);
-	} else if (declared(r->d, n->key, strlen(n->key))) {
-		return fail_line(r, "`%.60s` is %s; a text or a number was "
-				 "expected", n->key,
-				 n->kind == NNR__J_ARRAY ? "a list"
-							 : "an object");
-	} else {
-		return 0;
 	}
+	if (!nnr__json_plain(n, &text))
+		return add_nested(r, rec, n);
 	rc = text.bad ? nnr__fail_memory(r->err, r->name, text.len)
 		      : nnr__record_set(rec, n->key, text.p ? text.p : "",
 					text.len, r->err);

@@ -105,24 +105,39 @@ static void passes_text(const nnr_program *p, nnr__buf *out)
 
 /* ---- the example and its prompt ---- */
 
+/* "<text>", or a list of one such element. */
+static void place_holder(const nnr_program *p, const nnr__field *f,
+			 nnr__buf *out)
+{
+	const char *symbol = nnr__symbol_example(p, f->name, 0);
+
+	nnr__buf_clear(out);
+	if (f->type == NNR__T_LIST)
+		nnr__list_made_up(f, NULL, "<>", out);
+	else
+		nnr__buf_addf(out, symbol ? "%s" : "<%s>",
+			      symbol ? symbol : f->name);
+}
+
 static int example(const nnr_program *p, nnr__record *item, nnr_error *err)
 {
-	char text[80];
+	nnr__buf text = { 0 };
 	int rc = 0;
 
 	for (int i = 0; i < p->inputs && !rc; i++) {
 		const char *name = p->input[i].name;
 		const nnr__value *v = p->tests ? nnr__record_get(&p->test_in[0],
 								 name) : NULL;
-		const char *symbol = nnr__symbol_example(p, name, 0);
-		snprintf(text, sizeof(text), symbol ? "%s" : "<%s>",
-			 symbol ? symbol : name);
+		place_holder(p, &p->input[i], &text);
 		if (v)
 			rc = nnr__record_set(item, name, v->text, v->len, err);
-		else if (!p->tests)
-			rc = nnr__record_set(item, name, text, strlen(text),
+		else if (!p->tests && !text.bad)
+			rc = nnr__record_set(item, name, text.p, text.len,
 					     err);
 	}
+	if (!rc && text.bad)
+		rc = nnr__fail_memory(err, "an example", text.len);
+	nnr__buf_release(&text);
 	return rc;
 }
 
@@ -164,11 +179,15 @@ static void field_text(nnr__buf *out, const char *head, const nnr__field *f)
 	static const char *const types[] = { "string", "int", "number",
 					     "bool" };
 	nnr__buf line = { 0 };
+	char list[160];
 
 	nnr__buf_addf(&line, "%-10s%.40s: ", head, f->name);
 	if (f->type == NNR__T_LABEL)
 		wrapped(out, line.p ? line.p : "", "          ",
 			(const char *const *)f->labels.s, f->labels.n);
+	else if (f->type == NNR__T_LIST)
+		nnr__buf_addf(out, "%s%s\n", line.p ? line.p : "",
+			      nnr__type_text(f, list, sizeof(list)));
 	else
 		nnr__buf_addf(out, "%s%s%s\n", line.p ? line.p : "",
 			      types[f->type], f->optional ? "?" : "");
@@ -261,6 +280,16 @@ static void json_text(nnr__buf *out, const char *key, const char *value)
 		nnr__buf_adds(out, "null");
 }
 
+static void json_names(nnr__buf *out, const nnr__strings *v)
+{
+	nnr__buf_addc(out, '[');
+	for (int i = 0; i < v->n; i++) {
+		nnr__buf_adds(out, i ? "," : "");
+		nnr__buf_add_json(out, v->s[i], strlen(v->s[i]));
+	}
+	nnr__buf_addc(out, ']');
+}
+
 static void json_field(nnr__buf *out, const nnr__field *f)
 {
 	static const char *const types[] = { "string", "int", "number",
@@ -268,17 +297,16 @@ static void json_field(nnr__buf *out, const nnr__field *f)
 
 	nnr__buf_add_json(out, f->name, strlen(f->name));
 	nnr__buf_addc(out, ':');
-	if (f->type != NNR__T_LABEL) {
+	if (f->type == NNR__T_LABEL) {
+		json_names(out, &f->labels);
+	} else if (f->type == NNR__T_LIST) {
+		nnr__buf_adds(out, "{\"list\":");
+		json_names(out, &f->parts);
+		nnr__buf_addc(out, '}');
+	} else {
 		nnr__buf_addf(out, "\"%s%s\"", types[f->type],
 			      f->optional ? "?" : "");
-		return;
 	}
-	for (int i = 0; i < f->labels.n; i++) {
-		nnr__buf_addc(out, i ? ',' : '[');
-		nnr__buf_add_json(out, f->labels.s[i],
-				  strlen(f->labels.s[i]));
-	}
-	nnr__buf_addc(out, ']');
 }
 
 static void json_step(nnr__buf *out, const nnr__step *s)

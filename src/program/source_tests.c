@@ -9,6 +9,24 @@
 
 #define TESTS_MAX 1000
 
+/* A list, as YAML has it. */
+static int set_list(nnr__src *s, const nnr__field *f, const nnr__ynode *n,
+		    nnr__record *out)
+{
+	nnr__buf text = { 0 };
+	char where[200];
+	int rc;
+
+	nnr__yaml_as_json(n, &text);
+	snprintf(where, sizeof(where), "%.160s:%u", s->p->path, n->line);
+	rc = text.bad ? nnr__fail_memory(s->err, f->name, text.len)
+		      : nnr__list_check(f, text.p, text.len, where, s->err);
+	rc = rc ? rc : nnr__record_set(out, f->name, text.p, text.len,
+				       s->err);
+	nnr__buf_release(&text);
+	return rc;
+}
+
 static int read_values(nnr__src *s, const nnr__ynode *map,
 		       const nnr__field *field, int n, nnr__record *out)
 {
@@ -33,6 +51,8 @@ static int read_values(nnr__src *s, const nnr__ynode *map,
 					   c->key,
 					   nnr__hint(hint, sizeof(hint),
 						     c->key, names));
+		else if (c->kind == NNR__Y_LIST && f->type == NNR__T_LIST)
+			rc = set_list(s, f, c, out);
 		else if (c->kind != NNR__Y_SCALAR ||
 			 !nnr__type_canon(f, c->text, c->len, &value))
 			rc = nnr__fail_node(s, c, "`%s` is %s; %s was "

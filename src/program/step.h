@@ -68,6 +68,8 @@ int nnr__step_read(nnr__src *s, const nnr__ynode *node, bool input,
 int nnr__fields_read(nnr__src *s, const nnr__ynode *map, const char *what,
 		     nnr__field **out, int *n);
 int nnr__tests_read(nnr__src *s, const nnr__ynode *top);
+/* {list: [NAME, ...]}: the names (list.c). */
+int nnr__parts_read(nnr__src *s, const nnr__ynode *n, nnr__field *f);
 /* Keeps the source for an artifact: the text, or `top` written again where
  * overrides changed it (emit.c). */
 int nnr__source_keep(nnr__src *s, const char *text, size_t n,
@@ -110,9 +112,35 @@ nnr__declared nnr__program_declared(const nnr_program *p,
  * none, or an error that names `where`. */
 int nnr__program_target(const nnr_program *p, const nnr__record *r,
 			const char *where, nnr__buf *out, nnr_error *err);
+/* All of them, of a list; *out is released with nnr__strings_free. */
+int nnr__program_targets(const nnr_program *p, const nnr__record *r,
+			 const char *where, nnr__strings *out,
+			 nnr_error *err);
+void nnr__strings_free(nnr__strings *s);
 /* Every input field is there (or optional) and of its type. */
 int nnr__item_check(const nnr_program *p, const nnr__record *r,
 		    const char *where, nnr_error *err);
+
+/* ---- lists (list.c) ---- */
+/* A T_LIST field's value from its text: a JSON list whose elements are lists
+ * of one plain value for every part; with one part, also that alone.  The
+ * message says where, and which element. */
+int nnr__list_read(nnr__arena *a, const nnr__field *f, const char *s,
+		   size_t n, const nnr__jnode **list, const char *where,
+		   nnr_error *err);
+int nnr__list_check(const nnr__field *f, const char *s, size_t n,
+		    const char *where, nnr_error *err);
+/* One element whose parts are `text`, or, NULL, their names, between the two
+ * characters of `around` ("": nothing). */
+void nnr__list_made_up(const nnr__field *f, const char *text,
+		       const char *around, nnr__buf *out);
+/* A text, number or bool as the text a record has; false for others. */
+bool nnr__json_plain(const nnr__jnode *n, nnr__buf *out);
+/* "a list", "a text", ... */
+const char *nnr__json_kind(const nnr__jnode *n);
+/* A value written again. */
+void nnr__json_again(const nnr__jnode *n, nnr__buf *out);
+void nnr__yaml_as_json(const nnr__ynode *n, nnr__buf *out);
 
 /* ---- rendering (render.c) ---- */
 #define NNR__PROMPT_MAX ((size_t)16 << 20)

@@ -258,6 +258,11 @@ static int check_columns(nnr_program *p, nnr__step *s,
 			const char *name = form->part[j].text;
 			const nnr__field *f = nnr__program_input(p, name);
 			int n = 0;
+			if (form->part[j].field && f &&
+			    f->type == NNR__T_LIST)
+				return nnr__fail_step(p, s, NULL, err,
+					"`{%s}` is a list, which the text of "
+					"a row cannot have", name);
 			if (!form->part[j].field ||
 			    nnr__record_get(r, name) ||
 			    (f && f->optional))

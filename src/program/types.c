@@ -15,6 +15,20 @@ static const char *const type_names[] = {
 	"string", "int", "number", "bool", NULL
 };
 
+/* "a list of [subject, predicate, object]" */
+static void list_text(const nnr__field *f, char *out, size_t n)
+{
+	size_t at = (size_t)snprintf(out, n, "a list of [");
+
+	for (int i = 0; i < f->parts.n && at < n; i++) {
+		int k = snprintf(out + at, n - at, "%s%.30s%s", i ? ", " : "",
+				 f->parts.s[i],
+				 i + 1 < f->parts.n ? "" : "]");
+		at += k > 0 ? (size_t)k : 0;
+	}
+	out[nnr__utf8_whole(out, strlen(out))] = '\0';
+}
+
 const char *nnr__type_text(const nnr__field *f, char *out, size_t n)
 {
 	static const char *const texts[] = {
@@ -22,6 +36,10 @@ const char *nnr__type_text(const nnr__field *f, char *out, size_t n)
 	};
 	size_t at = 0;
 
+	if (f->type == NNR__T_LIST) {
+		list_text(f, out, n);
+		return out;
+	}
 	if (f->type != NNR__T_LABEL) {
 		snprintf(out, n, "%s", texts[f->type]);
 		return out;
@@ -200,6 +218,11 @@ bool nnr__type_canon(const nnr__field *f, const char *s, size_t n,
 			}
 		}
 		return false;
+	case NNR__T_LIST:
+		if (nnr__list_check(f, s, n, "", NULL))
+			return false;
+		nnr__buf_add(out, s, n);
+		return true;
 	}
 	return false;
 }
@@ -238,13 +261,16 @@ static int read_type(nnr__src *s, const nnr__ynode *n, nnr__field *f)
 	if (n->kind == NNR__Y_LIST)
 		return read_labels(s, n, f);
 	nnr__node_text(n, text, sizeof(text));
+	if (n->kind == NNR__Y_MAP && n->count == 1 &&
+	    strcmp(n->child->key, "list") == 0)
+		return nnr__parts_read(s, n->child, f);
 	if (n->kind == NNR__Y_MAP)
 		return nnr__fail_place(s->p, nnr__place_of(n),
 				       NNR_E_UNSUPPORTED, s->err,
 				       "the type of `%s` is a map; this "
 				       "version of nnr has string, int, "
-				       "number, bool and lists of labels",
-				       f->name);
+				       "number, bool, lists of labels and "
+				       "{list: [NAME, ...]}", f->name);
 	if (len && n->text[len - 1] == '?') {
 		f->optional = true;
 		len--;
@@ -292,6 +318,11 @@ int nnr__fields_read(nnr__src *s, const nnr__ynode *map, const char *what,
 		if (!f->name)
 			return NNR_E_MEMORY;
 		rc = read_type(s, c, f);
+		if (!rc && f->type == NNR__T_LIST &&
+		    strcmp(what, "output") == 0)
+			rc = nnr__fail_node(s, c, "the output cannot be a "
+					    "list of [...]; a list of labels "
+					    "is written [no, yes]");
 	}
 	return rc;
 }

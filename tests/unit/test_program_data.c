@@ -339,7 +339,8 @@ static void nesting_is_bounded(void **state)
 /* ---- records ---- */
 
 static const char *const names[] = { "text", "n", "label", NULL };
-static const nnr__declared decl = { names, "text", "label" };
+static const nnr__declared decl = { .name = names, .input = "text",
+				    .output = "label" };
 
 static int rows(nnr__records *r, const char *file, const char *text,
 		const nnr__records_opts *o, nnr_error *err)

@@ -50,7 +50,7 @@ static int compare(void *ctx, int item, const nnr__answer *a, nnr_error *err)
 static void read_golden(struct golden *g, const char *path)
 {
 	static const char *const names[] = { NULL };
-	static const nnr__declared none = { names, NULL, NULL };
+	static const nnr__declared none = { .name = names };
 	nnr__buf text = { 0 }, gap = { 0 };
 	nnr_error err;
 	char *line;
