@@ -4,6 +4,7 @@
  * predictions, the report and the run record.
  */
 #include "api/api.h"
+#include "program/artifact.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -71,7 +72,8 @@ static int write_results(evaluation *e, char **json, char **text,
 	int rc = 0;
 	nnr__report r = {
 		.program = p->name, .program_hash = p->hash,
-		.set = &p->set,
+		.set = &p->set, .rebound = nnr_program_rebound(p),
+		.untrained = nnr__untrained(p) != NULL,
 		.model = nnr__base_name(p->model_ref),
 		.model_hash = p->model->bb->hash,
 		.data = nnr__base_name(e->o->data),

@@ -72,6 +72,9 @@ nnr__paired nnr__paired_of(const bool *a, const bool *b, int n);
 /* ---- the report: also the run record (report.c, table.c) ---- */
 typedef struct nnr__report {
 	const char *program, *program_hash;
+	const char *rebound;		/* hash of the backbone it was made on,
+					   if it ran on another; or NULL */
+	bool untrained;			/* with tensors as they begin */
 	const nnr__strings *set;	/* overrides */
 	const char *model, *model_hash;	/* reference as written, SHA-256 */
 	const char *data, *data_hash;	/* file name without folder */

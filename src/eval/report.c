@@ -118,6 +118,12 @@ static void put_program(const nnr__report *r, nnr__buf *b)
 	nnr__json_text(b, "name", r->program);
 	nnr__json_text(b, "hash", r->program_hash);
 	nnr__json_list(b, "set", (const char *const *)r->set->s, r->set->n);
+	if (r->rebound)
+		nnr__json_text(b, "rebound", r->rebound);
+	if (r->untrained) {
+		nnr__json_key(b, "untrained");
+		nnr__buf_adds(b, "true");
+	}
 	nnr__json_shut(b);
 }
 

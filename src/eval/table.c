@@ -152,5 +152,14 @@ void nnr__report_text(const nnr__report *r, nnr__buf *b)
 		figure(b, "ECE", nnr__ece(t), "15 bins");
 		confusion(r, b);
 	}
+	if (r->rebound) {
+		name(b, "rebound");
+		nnr__buf_addf(b, "made on the backbone %.16s...\n",
+			      r->rebound);
+	}
+	if (r->untrained) {
+		name(b, "untrained");
+		nnr__buf_adds(b, "learnable tensors as they begin\n");
+	}
 	cost(r, b);
 }

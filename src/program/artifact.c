@@ -558,16 +558,21 @@ bool nnr__artifact_rebound(const nnr_program *p)
 	return p->artifact && p->artifact->rebound;
 }
 
+const nnr__ptensor *nnr__untrained(const nnr_program *p)
+{
+	for (int i = 0; i < p->tensors; i++)
+		if (p->tensor[i]->grad && !p->tensor[i]->set)
+			return p->tensor[i];
+	return NULL;
+}
+
 int nnr__trained_check(const nnr_program *p, nnr_error *err)
 {
-	for (int i = 0; i < p->tensors && !p->untrained; i++) {
-		const nnr__ptensor *t = p->tensor[i];
-		if (t->grad && !t->set)
-			return nnr__fail_step(p, t->step, NULL, err, "its "
-					      "tensor `%.60s` was never "
-					      "trained (--untrained answers "
-					      "with its initial values)",
-					      t->name);
-	}
-	return 0;
+	const nnr__ptensor *t = nnr__untrained(p);
+
+	if (!t || p->untrained)
+		return 0;
+	return nnr__fail_step(p, t->step, NULL, err, "its tensor `%.60s` was "
+			      "never trained (--untrained answers with its "
+			      "initial values)", t->name);
 }

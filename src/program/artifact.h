@@ -57,6 +57,8 @@ const char *nnr__artifact_backbone(const nnr__artifact *a);
 int nnr__artifact_apply(nnr_program *p, nnr_error *err);
 /* Bound to another backbone than the artifact's own. */
 bool nnr__artifact_rebound(const nnr_program *p);
+/* A learnable tensor that was never trained, or NULL. */
+const nnr__ptensor *nnr__untrained(const nnr_program *p);
 /* Part of the fits before a first answer: fails when a learnable tensor was
  * never trained, unless p->untrained.  A trainer sets `set` or `untrained`. */
 int nnr__trained_check(const nnr_program *p, nnr_error *err);

@@ -3,7 +3,6 @@
 refused where they are damaged, untrained or on another backbone; and read by
 tests/reader.py, which knows docs/format.md only."""
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -193,8 +192,13 @@ def test_untrained(nnr, soft, tmp_path):
     made = nnr("compile", soft, "-o", out, "--json").json()
     assert made["untrained"] == ["soft_tokens"] and made["tensors"] == {}
     assert reader.read(out)["tensors"] == {}
-    got = nnr("eval", out, "--data", os.devnull)
-    assert got.code == 3
+    data = tmp_path / "data.tsv"
+    data.write_text("yes\tbag\nno\tdot\n")
+    assert nnr("eval", out, "--data", data).code == 3
+    got = nnr("eval", out, "--data", data, "--untrained", "--json")
+    assert got.code == 0
+    assert got.json()["program"]["untrained"] is True
+    assert "as they begin" in got.err
     assert nnr("run", out, "--text", "ne").code == 3
     assert scores(nnr, out, "--untrained") == first
 
@@ -243,6 +247,10 @@ def test_rebind(nnr, tmp_path):
     assert f"rebound; it was made on the backbone {own}" in got.err
     assert got.json() == nnr("run", source, *named, "--text", "d",
                              "--json").json()
+    got = nnr("eval", out, *named, "--rebind", "--json", "--data",
+              tmp_path / "demos.tsv")
+    assert got.json()["program"]["rebound"] == own
+    assert own[:16] in got.err
     shown = nnr("show", out, *named, "--rebind", "--json").json()["artifact"]
     assert shown["rebound"] is True
     moved = tmp_path / "moved.nnr"
