@@ -6,6 +6,7 @@
  *   init: {vocab: 5000}              rows drawn from the first 5000 tokens
  *   init: {random: 0.02}             normal with that deviation
  *   init: {classes: yes}             rows of the labels' choices
+ *   init: {from: OTHER.nnr#ID}       rows of another program (init_from.c)
  */
 #include "program/learn.h"
 #include "step.h"
@@ -17,9 +18,27 @@
 #define SD_MAX 100.0
 
 static const char *const kinds[] = { "text", "random", "vocab", "classes",
-				     NULL };
+				     "from", NULL };
 
 /* ---- reading ---- */
+
+/* FILE#TENSOR, or FILE for the tensor of the step's own name. */
+static int read_from(nnr__src *s, const nnr__ynode *c, nnr__init *init)
+{
+	char *mark;
+
+	init->from = nnr__src_copy(s, c->text, c->len);
+	if (!init->from)
+		return NNR_E_MEMORY;
+	mark = strrchr(init->from, '#');
+	if (mark) {
+		*mark = 0;
+		init->tensor = mark + 1;
+	}
+	if (!*init->from || (mark && !mark[1]))
+		return nnr__fail_node(s, c, "`from` is FILE.nnr#ID");
+	return 0;
+}
 
 static int read_map(nnr__src *s, const nnr__ynode *n, nnr__init *init)
 {
@@ -29,7 +48,7 @@ static int read_map(nnr__src *s, const nnr__ynode *n, nnr__init *init)
 
 	if (n->count != 1 || c->kind != NNR__Y_SCALAR)
 		return nnr__fail_node(s, n, "`init` has one key: text, "
-				      "random, vocab or classes");
+				      "random, vocab, classes or from");
 	for (init->kind = 0; kinds[init->kind]; init->kind++)
 		if (strcmp(kinds[init->kind], c->key) == 0)
 			break;
@@ -41,6 +60,8 @@ static int read_map(nnr__src *s, const nnr__ynode *n, nnr__init *init)
 		init->text = nnr__src_copy(s, c->text, c->len);
 		return init->text ? 0 : NNR_E_MEMORY;
 	}
+	if (init->kind == NNR__INIT_FROM)
+		return read_from(s, c, init);
 	v = strtod(c->text, &end);
 	if (init->kind == NNR__INIT_CLASSES)
 		return strcmp(c->text, "yes") ?
@@ -70,9 +91,22 @@ static int read_init(nnr__src *s, const nnr__ynode *n, void *at)
 		return read_map(s, n, init);
 	if (n->kind != NNR__Y_SCALAR || !n->len)
 		return nnr__fail_node(s, n, "`init` is a text, or a map with "
-				      "one of random, vocab, classes");
+				      "one of random, vocab, classes, from");
 	init->text = nnr__src_copy(s, n->text, n->len);
 	return init->text ? 0 : NNR_E_MEMORY;
+}
+
+static void json_from(const nnr__init *init, nnr__buf *out)
+{
+	nnr__buf text = { 0 };
+
+	nnr__buf_adds(&text, init->from);
+	if (init->tensor)
+		nnr__buf_addf(&text, "#%s", init->tensor);
+	nnr__buf_adds(out, "{\"from\":");
+	nnr__buf_add_json(out, text.p ? text.p : "", text.len);
+	nnr__buf_addc(out, '}');
+	nnr__buf_release(&text);
 }
 
 static void json_init(const void *at, nnr__buf *out)
@@ -85,13 +119,16 @@ static void json_init(const void *at, nnr__buf *out)
 		nnr__buf_add_json(out, init->text, strlen(init->text));
 	else if (init->kind == NNR__INIT_CLASSES)
 		nnr__buf_adds(out, "{\"classes\":\"yes\"}");
+	else if (init->kind == NNR__INIT_FROM)
+		json_from(init, out);
 	else
 		nnr__buf_addf(out, "{\"%s\":%.17g}", kinds[init->kind],
 			      init->sd);
 }
 
 const nnr__own nnr__init_type = {
-	.text = "a text, {random: SD}, {vocab: N} or {classes: yes}",
+	.text = "a text, {random: SD}, {vocab: N}, {classes: yes} or "
+		"{from: FILE.nnr#ID}",
 	.schema = "\"type\":[\"string\",\"object\"]",
 	.read = read_init, .json = json_init
 };
@@ -197,6 +234,8 @@ int nnr__init_rows(nnr_program *p, const nnr__step *s, const nnr__init *init,
 				 (size_t)n * cols, rows);
 		return 0;
 	}
+	if (init->kind == NNR__INIT_FROM)
+		return nnr__init_copy(p, s, init, 1, n, m->cols, rows, err);
 	id = nnr__calloc((size_t)n, sizeof(*id));
 	if (!id)
 		return nnr__fail_memory(err, "initial rows", (size_t)n);
@@ -224,6 +263,11 @@ int nnr__init_inside(nnr_program *p, const nnr__step *s,
 				 kv ? kv : in);
 		return 0;
 	}
+	if (init->kind == NNR__INIT_FROM)
+		return kv ? nnr__init_copy(p, s, init, 2 * b->layers, n,
+					   b->kv_heads * b->dim, kv, err) :
+			nnr__init_copy(p, s, init, b->layers, n, b->hidden,
+				       in, err);
 	id = nnr__calloc((size_t)n, sizeof(*id));
 	if (!id)
 		return nnr__fail_memory(err, "initial rows", (size_t)n);

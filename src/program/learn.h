@@ -92,14 +92,22 @@ int nnr__lower_back(nnr_program *p, nnr_error *err);
 int nnr__program_lower(nnr_program *p, nnr_error *err);
 
 /* ---- initial values (init.c) ----
- * `init: TEXT | {random: SD} | {vocab: N} | {classes: yes}` */
+ * `init: TEXT | {random: SD} | {vocab: N} | {classes: yes} |
+ * {from: FILE#TENSOR}` */
 enum { NNR__INIT_TEXT, NNR__INIT_RANDOM, NNR__INIT_VOCAB,
-       NNR__INIT_CLASSES };
+       NNR__INIT_CLASSES, NNR__INIT_FROM };
 typedef struct nnr__init {
 	int kind;
 	char *text;
 	double sd;
 	int64_t first;		/* vocab: of so many first tokens */
+	/* from: file and tensor, NULL: of the step's id; once loaded its
+	 * values, and the backbone of an artifact */
+	char *from, *tensor;
+	float *value;
+	int dims;
+	int64_t dim[NNR__DIMS];
+	char backbone[65];
 } nnr__init;
 extern const nnr__own nnr__init_type;
 /* Token ids of n rows: those of a text, repeated or cut; drawn from the
@@ -118,6 +126,14 @@ int nnr__init_rows(nnr_program *p, const nnr__step *s, const nnr__init *init,
 int nnr__init_inside(nnr_program *p, const nnr__step *s,
 		     const nnr__init *init, uint64_t seed, int n, float *kv,
 		     float *in, nnr_error *err);
+
+/* For hooks `load`: reads the file of `from` (init_from.c).  The rows:
+ * groups x n of `cols` values, repeated or cut to n. */
+struct nnr__form;
+int nnr__init_load(nnr_program *p, const nnr__step *s, nnr__init *init,
+		   const struct nnr__form *form, nnr_error *err);
+int nnr__init_copy(nnr_program *p, const nnr__step *s, const nnr__init *init,
+		   int groups, int n, int cols, float *out, nnr_error *err);
 
 /* ---- how rows are made of tensors (form.c) ----
  * `form: free | {low_rank: R} | {mlp: M} | {residual: M}` */

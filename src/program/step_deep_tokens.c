@@ -52,6 +52,13 @@ static int check(nnr_program *p, nnr__step *s, nnr_error *err)
 	return nnr__site_check(p, s, a->site, "in", err);
 }
 
+static int load(nnr_program *p, nnr__step *s, nnr_error *err)
+{
+	args *a = s->args;
+
+	return nnr__init_load(p, s, a->init, a->form, err);
+}
+
 static void shape(args *a, const nnr__backbone *b)
 {
 	nnr__made *m = &a->made;
@@ -151,6 +158,6 @@ const nnr__step_row nnr__step_deep_tokens = {
 	.location = "hidden", .adapt = "learnable",
 	.operation = "concatenative", .paradigm = "deep prompt tuning",
 	.needs = "hidden", .param = params, .args = sizeof(args),
-	.check = check, .tensors = tensors, .lower = lower,
+	.check = check, .load = load, .tensors = tensors, .lower = lower,
 	.lower_back = lower_back, .render = render, .release = release
 };

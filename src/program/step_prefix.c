@@ -65,6 +65,13 @@ static int check(nnr_program *p, nnr__step *s, nnr_error *err)
 	return nnr__site_check(p, s, a->site, "kv", err);
 }
 
+static int load(nnr_program *p, nnr__step *s, nnr_error *err)
+{
+	args *a = s->args;
+
+	return nnr__init_load(p, s, a->init, a->form, err);
+}
+
 /* ---- positions beside layers, and back ---- */
 
 /* part[l2 * count + i][..] of the engine is row[i * parts + l2][..] of the
@@ -185,6 +192,6 @@ const nnr__step_row nnr__step_prefix = {
 	.at = NNR__AT_START, .location = "hidden", .adapt = "learnable",
 	.operation = "concatenative", .paradigm = "prefix tuning",
 	.needs = "hidden", .param = params, .args = sizeof(args),
-	.check = check, .tensors = tensors, .lower = lower,
+	.check = check, .load = load, .tensors = tensors, .lower = lower,
 	.lower_back = lower_back, .render = render, .release = release
 };

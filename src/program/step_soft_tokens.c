@@ -36,6 +36,13 @@ static const nnr__param params[] = {
 	{ .name = NULL }
 };
 
+static int load(nnr_program *p, nnr__step *s, nnr_error *err)
+{
+	args *a = s->args;
+
+	return nnr__init_load(p, s, a->init, a->form, err);
+}
+
 static int tensors(nnr_program *p, nnr__step *s, nnr_error *err)
 {
 	args *a = s->args;
@@ -104,6 +111,6 @@ const nnr__step_row nnr__step_soft_tokens = {
 	.location = "embedding", .adapt = "learnable",
 	.operation = "concatenative", .paradigm = "prompt tuning",
 	.needs = "embed", .param = params, .args = sizeof(args),
-	.tensors = tensors, .lower = lower, .lower_back = lower_back,
-	.render = render, .release = release
+	.load = load, .tensors = tensors, .lower = lower,
+	.lower_back = lower_back, .render = render, .release = release
 };

@@ -4,6 +4,7 @@
  * messages say and where.
  */
 #include "learn_model.h"
+#include "load/safetensors.h"
 
 static const struct { const char *in, *message; int code; } refused[] = {
 	{ TEMPLATE "- prefix: {rows: 2, init: a}\n", "p.yaml:8:3: `prefix`: "
@@ -67,6 +68,22 @@ static const struct { const char *in, *message; int code; } refused[] = {
 	  "unknown key `rand` of `init`; known: text, random, vocab", 0 },
 	{ "- prefix: {rows: 300, init: a}\n" TEMPLATE, "the prompt has 300 "
 	  "tokens and 0 more may follow; the model's context is 256", 0 },
+	{ "- soft_tokens: {count: 2, init: {from: \"\"}}\n" TEMPLATE,
+	  "p.yaml:7:40: `from` is FILE.nnr#ID", 0 },
+	{ "- soft_tokens: {count: 2, init: {from: no.nnr}}\n" TEMPLATE,
+	  "p.yaml:7:33: `soft_tokens`: cannot find the file", 0 },
+	{ "- soft_tokens: {count: 2, init: {from: ../a.nnr}}\n" TEMPLATE,
+	  "`../a.nnr` leaves the source's folder", 0 },
+	{ "- soft_tokens: {count: 2, init: {from: d.tsv}}\n" TEMPLATE,
+	  "p.yaml:7:33: `soft_tokens`: d.tsv", NNR_E_FORMAT },
+	{ "- soft_tokens: {count: 2, init: {from: r.safetensors#x}}\n"
+	  TEMPLATE, "`r.safetensors` has no tensor `x`; it has: rows", 0 },
+	{ "- soft_tokens: {count: 2, init: {from: r.safetensors#rows}}\n"
+	  TEMPLATE, "`rows` of `r.safetensors` has 1 x 2 rows of 3 values; 1 "
+	  "x N rows of 32 were expected", 0 },
+	{ "- soft_tokens: {count: 2, init: {from: r.safetensors#rows}, "
+	  "form: {low_rank: 2}}\n" TEMPLATE, "low_rank adds to the rows it "
+	  "starts from", 0 },
 	/* symbols */
 	{ "- vocab_map: {field: txt, symbols: ab}\n" TEMPLATE, "`vocab_map`: "
 	  "`txt` is not an input field of type string", 0 },
@@ -86,7 +103,15 @@ static const struct { const char *in, *message; int code; } refused[] = {
 
 static void what_does_not_fit_is_refused(void **state)
 {
+	static const float rows[6];
+	const nnr__st_tensor t = { .name = "rows", .type = NNR__ST_F32,
+				   .dims = 2, .dim = { 2, 3 }, .data = rows };
+	nnr__buf file = { 0 };
+
 	(void)state;
+	assert_int_equal(nnr__st_bytes_of(&file, &t, 1, NULL, 0, NULL), 0);
+	put("r.safetensors", file.p, file.len);
+	nnr__buf_release(&file);
 	for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
 		nnr_program *p = NULL;
 		nnr_error err = { 0 };

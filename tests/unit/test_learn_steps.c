@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+#include "program/artifact.h"
+
 /* Every value away from where it starts, so that nothing hides behind a
  * zero. */
 static void shake(nnr_program *p)
@@ -377,6 +379,97 @@ static void symbols_start_as_themselves(void **state)
 	nnr__program_close(p);
 }
 
+/* ---- rows of another program ---- */
+
+/* A program as training leaves it, in a file of the folder. */
+static void write_artifact(nnr_program *p, const char *name)
+{
+	char path[96];
+	nnr_error err;
+
+	for (int t = 0; t < nnr__tensors(p); t++)
+		nnr__tensor_at(p, t)->set = true;
+	path_of(name, path);
+	if (nnr__artifact_write(p, path, NULL, &err))
+		fail_msg("%s", err.message);
+}
+
+static void rows_come_from_another_program(void **state)
+{
+	const size_t row = SYNTH_HIDDEN * sizeof(float);
+	const size_t kv = SYNTH_KV_HEADS * SYNTH_DIM * sizeof(float);
+	nnr_program *a = bound("- prefix: {rows: 2, init: ab}\n"
+			       "- deep_tokens: {count: 2, init: ab}\n"
+			       "- soft_tokens: {count: 2, init: ab}\n"
+			       TEMPLATE), *b;
+	const float *from, *to;
+
+	(void)state;
+	shake(a);
+	write_artifact(a, "a.nnr");
+	b = bound("- prefix: {rows: 3, init: {from: a.nnr}}\n"
+		  "- deep_tokens: {count: 1, init: {from: a.nnr}}\n"
+		  "- {soft_tokens: {count: 5, init: {from: "
+		  "a.nnr#soft_tokens}}, id: s}\n"
+		  "- {soft_tokens: {count: 2, init: {from: "
+		  "a.nnr#soft_tokens}, form: {residual: 3}}, id: r}\n"
+		  TEMPLATE);
+	from = nnr__tensor_find(a, "soft_tokens")->value;
+	to = nnr__tensor_find(b, "s")->value;
+	for (size_t i = 0; i < 5; i++)		/* repeated */
+		assert_memory_equal(to + i * SYNTH_HIDDEN,
+				    from + i % 2 * SYNTH_HIDDEN, row);
+	assert_memory_equal(nnr__tensor_find(b, "r.rows")->value, from,
+			    2 * row);
+	from = nnr__tensor_find(a, "deep_tokens")->value;
+	to = nnr__tensor_find(b, "deep_tokens")->value;
+	for (int l = 0; l < BLOCKS; l++)	/* cut */
+		assert_memory_equal(to + l * SYNTH_HIDDEN,
+				    from + 2 * l * SYNTH_HIDDEN, row);
+	from = nnr__tensor_find(a, "prefix")->value;
+	to = nnr__tensor_find(b, "prefix")->value;
+	for (size_t l = 0; l < 2 * BLOCKS; l++) {
+		size_t cols = kv / sizeof(float);
+		assert_memory_equal(to + 3 * l * cols, from + 2 * l * cols,
+				    2 * kv);
+		assert_memory_equal(to + (3 * l + 2) * cols,
+				    from + 2 * l * cols, kv);
+	}
+	nnr__program_close(a);
+	nnr__program_close(b);
+}
+
+/* An artifact holds its rows and does not ask for the file again. */
+static void artifacts_need_no_other_program(void **state)
+{
+	static const char in[] = "- soft_tokens: {count: 3, init: {from: "
+				 "b.nnr}, form: {mlp: 4}}\n" TEMPLATE;
+	nnr__engine_opts o = { .precision = NNR_EXACT, .threads = 1,
+			       .no_cache = true };
+	nnr_program *a = bound("- soft_tokens: {count: 2, init: ab}\n"
+			       TEMPLATE), *b, *c;
+	size_t bytes = 3 * SYNTH_HIDDEN * sizeof(float);
+	char path[96];
+	nnr_error err;
+
+	(void)state;
+	write_artifact(a, "b.nnr");
+	b = bound(in);
+	shake(b);
+	assert_int_equal(nnr__program_lower(b, &err), 0);
+	write_artifact(b, "c.nnr");
+	path_of("b.nnr", path);
+	assert_int_equal(unlink(path), 0);
+	path_of("c.nnr", path);
+	if (nnr__artifact_open(&c, path, NULL, &err) ||
+	    nnr__program_bind(c, &model, &o, &err))
+		fail_msg("%s", err.message);
+	assert_memory_equal(b->lowered->soft, c->lowered->soft, bytes);
+	nnr__program_close(a);
+	nnr__program_close(b);
+	nnr__program_close(c);
+}
+
 /* Binding again, to learn or to answer, starts afresh. */
 static void binding_again_starts_afresh(void **state)
 {
@@ -406,6 +499,8 @@ int main(void)
 		cmocka_unit_test(rows_of_a_text_are_the_text),
 		cmocka_unit_test(starts_are_as_said),
 		cmocka_unit_test(symbols_start_as_themselves),
+		cmocka_unit_test(rows_come_from_another_program),
+		cmocka_unit_test(artifacts_need_no_other_program),
 		cmocka_unit_test(binding_again_starts_afresh),
 	};
 
