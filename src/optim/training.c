@@ -361,20 +361,19 @@ static void tell(nnr__training *t, const nnr__run_io *io, const watch *c)
 		io->on_step(io->ctx, t);
 }
 
-/* What comes after the steps that are done: an epoch's fits, a validation,
- * or one step more. */
+/* What comes after the steps that are done: an epoch's fits and one step
+ * more, unless there is something to validate first.  (Before the first step
+ * that is the untrained program, with the fits of the first epoch.) */
 static int advance(nnr__training *t, const nnr__run_io *io, watch *c,
 		   nnr_error *err)
 {
-	int rc;
+	int rc = t->step ? 0 : begin_epoch(t, err);
 
-	if (validation_due(t) && t->step) {
+	if (!rc && validation_due(t)) {
 		rc = validate(t, err);
 		rc = rc ? rc : save(t, io, c, err);
-	} else {
+	} else if (!rc) {
 		rc = begin_epoch(t, err);
-		if (!rc && validation_due(t))	/* untrained */
-			rc = validate(t, err);
 		rc = rc ? rc : one_step(t, err);
 		if (!rc && nnr__now() - c->saved >= io->interval &&
 		    !validation_due(t))

@@ -187,6 +187,7 @@ static int build_exec(nnr__lesson *l, int kept, int rows, nnr_error *err)
 	const nnr__backbone *b = l->p->model->bb;
 	const nnr__graph *own = l->p->lowered->given.graph;
 	nnr__learns learns = l->p->lowered->learns;
+	nnr_precision mode = l->p->precision;
 	int rc;
 
 	nnr__exec_free(l->exec);
@@ -197,8 +198,11 @@ static int build_exec(nnr__lesson *l, int kept, int rows, nnr_error *err)
 	rc = nnr__graph_grad(&l->graph, own ? own : b->graph, &learns, err);
 	if (rc)
 		return rc;
-	return nnr__exec_new(&l->exec, l->graph, l->e->pool, l->e->k,
-			     l->p->precision, rows, l->longest, err);
+	/* one term of codes is too coarse for a gradient: fp32 there */
+	if (l->e->k->plain_terms < 2)
+		mode = NNR_EXACT;
+	return nnr__exec_new(&l->exec, l->graph, l->e->pool, l->e->k, mode,
+			     rows, l->longest, err);
 }
 
 /* Bytes of an executor with that many rows, by one that is small. */
@@ -349,6 +353,50 @@ static int rows_of_batch(const nnr__lesson *l, const int *item, int n)
 	return rows;
 }
 
+static int descending(const void *a, const void *b)
+{
+	const int x = *(const int *)a, y = *(const int *)b;
+
+	return (y > x) - (y < x);
+}
+
+/* Rows to make room for: those of this batch or, when it is one of `train`,
+ * of the largest there can be.  How a batch is cut into passes is part of
+ * the order of sums, so it must not depend on which batch came first. */
+static int rows_to_plan(const nnr__lesson *l, const int *item, int n,
+			nnr_error *err)
+{
+	int64_t most = l->p->train->batch, rows = l->shared;
+	int *sorted;
+
+	if (n > most)
+		return rows_of_batch(l, item, n);
+	sorted = nnr__calloc((size_t)l->items, sizeof(*sorted));
+	if (!sorted)
+		return nnr__fail_memory(err, "items", (size_t)l->items);
+	memcpy(sorted, l->length, (size_t)l->items * sizeof(*sorted));
+	qsort(sorted, (size_t)l->items, sizeof(*sorted), descending);
+	for (int i = 0; i < l->items && i < most; i++)
+		rows += sorted[i];
+	free(sorted);
+	return rows < INT_MAX / 2 ? (int)rows : INT_MAX / 2;
+}
+
+/* An executor for such a batch, if there is none yet. */
+static int make_ready(nnr__lesson *l, const int *item, int n, nnr_error *err)
+{
+	int rows;
+
+	if (!learns_rows(l) || (l->exec && n <= l->planned))
+		return 0;
+	rows = rows_to_plan(l, item, n, err);
+	if (rows < 0)
+		return rows;
+	l->planned = n > (int)l->p->train->batch ? n
+						 : (int)l->p->train->batch;
+	return nnr__lesson_exec(l, rows, err);
+}
+
 /* Items from the first on that fit a pass. */
 static int fitting(const nnr__lesson *l, const int *item, int n)
 {
@@ -405,14 +453,11 @@ int nnr__lesson_gradient(nnr__lesson *l, const int *item, int n,
 			 double *loss, nnr_error *err)
 {
 	double weight = 1 / nnr__loss_count(l, item, n);
-	int rc = nnr__lower_rows(l->p, err), rows;
+	int rc = nnr__lower_rows(l->p, err);
 
 	*loss = 0;
 	zero_grads(l->p);
-	rows = rows_of_batch(l, item, n);
-	if (!rc && learns_rows(l) && (!l->exec || (rows > l->max_rows &&
-	    nnr__exec_bytes(l->exec) < l->memory / 2)))
-		rc = nnr__lesson_exec(l, rows + rows / 4, err);
+	rc = rc ? rc : make_ready(l, item, n, err);
 	if (l->p->lowered->learns.kv) {
 		nnr__seq_free(l->base);
 		l->base = NULL;

@@ -49,6 +49,7 @@ struct nnr__lesson {
 	nnr__graph *graph;
 	nnr__exec *exec;
 	int max_rows;
+	int planned;		/* items of a batch it was made for */
 	/* when nothing is: what was read of items (frozen.c) */
 	char *kept;
 	bool *has;		/* [items] */

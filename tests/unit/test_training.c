@@ -451,7 +451,7 @@ static void a_full_disk_leaves_the_old_one(void **state)
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
 	assert_int_equal(nnr__training_run(t, &kept, &err), NNR_E_IO);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
-	assert_message(err, "checkpoint at step 1: cannot write '");
+	assert_message(err, "checkpoint at step 0: cannot write '");
 	assert_int_equal(nnr__file_read(&after, CKPT, 1 << 20, &err), 0);
 	assert_int_equal(after.len, before.len);
 	assert_memory_equal(after.p, before.p, before.len);
