@@ -43,9 +43,8 @@ static int take_answer(void *ctx, int item, const nnr__answer *a,
 	nnr_progress at = { .total = (int64_t)c->o->programs * c->data->n };
 
 	(void)err;
-	e->right[item] = a->value && nnr__same_value(c->type,
-						     c->data->target[item],
-						     a->value);
+	e->right[item] = nnr__same_any(c->type, &c->data->all[item],
+				       a->value);
 	at.done = ++c->done;
 	if (c->o->progress)
 		c->o->progress(c->o->ctx, &at);

@@ -15,6 +15,7 @@ typedef struct evaluation {
 	const nnr_eval_opts *o;
 	nnr__data data;
 	nnr__tally tally;
+	nnr__texts texts;	/* where the output is a text */
 	nnr__buf lines;		/* predictions */
 	double start;
 	nnr__engine_stats before;
@@ -40,11 +41,11 @@ static int take_answer(void *ctx, int item, const nnr__answer *a,
 {
 	evaluation *e = ctx;
 	const nnr__field *f = &e->p->output;
-	const char *target = e->data.target[item];
+	const nnr__strings *target = &e->data.all[item];
+	int rc = 0;
 	nnr__outcome o = {
 		.target = e->data.label[item], .label = a->label,
-		.right = a->value && nnr__same_value(f->type, target,
-						     a->value),
+		.right = nnr__same_any(f->type, target, a->value),
 		.samples = a->samples, .agreement = NAN,
 		.score = a->scores ? a->score : NULL };
 
@@ -53,11 +54,16 @@ static int take_answer(void *ctx, int item, const nnr__answer *a,
 	if (a->samples > 1)
 		o.agreement = a->agreement;
 	nnr__tally_add(&e->tally, &o);
+	if (f->type == NNR__T_STRING)
+		rc = nnr__texts_add(&e->texts, a->value ? a->value : "",
+				    target, err);
 	if (e->o->predictions)
-		nnr__prediction_line(item, f, target, a, &e->lines);
+		nnr__prediction_line(item, f, target, e->data.lists, a,
+				     &e->lines);
 	progress(e, item + 1);
-	return e->lines.bad ? nnr__fail_memory(err, "predictions",
-					       e->lines.len) : 0;
+	if (!rc && e->lines.bad)
+		rc = nnr__fail_memory(err, "predictions", e->lines.len);
+	return rc;
 }
 
 /* ---- results ---- */
@@ -68,8 +74,9 @@ static int write_results(evaluation *e, char **json, char **text,
 	const nnr__engine_stats *now = nnr__engine_stats_of(e->p->engine);
 	nnr_program *p = e->p;
 	char *cpu = nnr__cpu_name();
+	nnr__text_scores texts;
 	nnr__buf doc = { 0 }, table = { 0 };
-	int rc = 0;
+	int rc = nnr__texts_scores(&e->texts, &texts, err);
 	nnr__report r = {
 		.program = p->name, .program_hash = p->hash,
 		.set = &p->set, .rebound = nnr_program_rebound(p),
@@ -85,7 +92,9 @@ static int write_results(evaluation *e, char **json, char **text,
 		.cpu = cpu ? cpu : "unknown",
 		.features = nnr__cpu_features(), .kernel = now->kernel,
 		.threads = now->threads, .output = &p->output,
-		.tally = &e->tally, .seconds = nnr__now() - e->start,
+		.tally = &e->tally, .texts = e->texts.n ? &texts : NULL,
+		.references = e->texts.references,
+		.seconds = nnr__now() - e->start,
 		.peak_bytes = nnr__peak_rss(),
 		.prompt_tokens = now->prompt_tokens - e->before.prompt_tokens,
 		.shared_tokens = now->shared_tokens - e->before.shared_tokens,
@@ -96,7 +105,7 @@ static int write_results(evaluation *e, char **json, char **text,
 				      e->data.n, &r.majority_hits);
 	nnr__report_json(&r, &doc);
 	nnr__report_text(&r, &table);
-	if (doc.bad || table.bad)
+	if (!rc && (doc.bad || table.bad))
 		rc = nnr__fail_memory(err, "report", doc.len);
 	if (!rc && e->o->predictions)
 		rc = nnr__file_write(e->o->predictions, e->lines.p,
@@ -148,6 +157,7 @@ int nnr_program_eval(nnr_program *p, const nnr_eval_opts *o, char **json,
 		rc = write_results(&e, json, text, err);
 	nnr__buf_release(&e.lines);
 	nnr__tally_release(&e.tally);
+	nnr__texts_release(&e.texts);
 	nnr__data_release(&e.data);
 	return rc;
 }

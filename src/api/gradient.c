@@ -24,6 +24,7 @@ static int open_batch(batch *b, nnr_program *p, const nnr_grad_opts *o,
 	int rc = nnr__data_read(&b->data, p, o->data, &with, true, err);
 
 	b->p = p;
+	rc = rc ? rc : nnr__data_each(&b->data, err);
 	rc = rc ? rc : nnr__lesson_new(&b->lesson, p, &b->data, o->memory,
 				       err);
 	if (rc)

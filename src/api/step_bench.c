@@ -103,6 +103,7 @@ int nnr_program_step_bench(nnr_program *p, const nnr_step_opts *o,
 	*json = NULL;
 	steps = steps < STEPS_LEAST ? STEPS_LEAST : steps;
 	rc = nnr__data_read(&b.data, p, o->data, &with, true, err);
+	rc = rc ? rc : nnr__data_each(&b.data, err);
 	rc = rc ? rc : nnr__lesson_new(&b.lesson, p, &b.data, o->memory, err);
 	if (!rc && o->plain)
 		nnr__lesson_plain(b.lesson);

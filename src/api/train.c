@@ -51,9 +51,8 @@ static int take_answer(void *ctx, int item, const nnr__answer *a,
 	const nnr__data *d = &s->r->val;
 	nnr__outcome o = {
 		.target = d->label[item], .label = a->label,
-		.right = a->value && nnr__same_value(s->r->p->output.type,
-						     d->target[item],
-						     a->value),
+		.right = nnr__same_any(s->r->p->output.type, &d->all[item],
+				       a->value),
 		.agreement = NAN, .score = a->scores ? a->score : NULL };
 
 	(void)err;
@@ -205,6 +204,7 @@ static int read_data(nnr__trainer *r, nnr_error *err)
 				      .columns = o->columns };
 	int rc = nnr__items_read(&r->data, r->p, &with, err);
 
+	rc = rc ? rc : nnr__data_each(&r->data, err);
 	rc = rc ? rc : check_classes(r, err);
 	if (!rc && o->validation)
 		rc = nnr__items_read(&r->val, r->p, &val, err);

@@ -10,6 +10,7 @@
 #define NNR_EVAL_H
 
 #include "base/base.h"
+#include "eval/texts.h"
 #include "program/program.h"
 
 #define NNR__ECE_BINS 15
@@ -57,6 +58,9 @@ bool nnr__number_of(const char *s, double *v);
 /* True when an answer gives the target: labels and strings by their text
  * (spaces around it aside), numbers by value, "70,000" being 70000. */
 bool nnr__same_value(nnr__type type, const char *a, const char *b);
+/* The same for any of several targets; answer NULL is none. */
+bool nnr__same_any(nnr__type type, const nnr__strings *target,
+		   const char *answer);
 /* The value that most of the n texts have (the first met among equals), by
  * nnr__same_value's text rule; its count in *count.  NULL when n is 0. */
 const char *nnr__most_common(const char *const *text, int n, int *count);
@@ -87,7 +91,10 @@ typedef struct nnr__report {
 	int threads;
 	const nnr__field *output;
 	const nnr__tally *tally;
-	const char *majority;		/* the most common target */
+	const nnr__text_scores *texts;	/* output a text; else NULL */
+	int references;
+	const char *majority;		/* the most common target; of a list
+					   its first counts */
 	int majority_hits;
 	uint64_t prompt_tokens, shared_tokens, made_tokens;
 	double seconds;
@@ -113,8 +120,9 @@ void nnr__json_rate(nnr__buf *b, const char *name, nnr__rate r);
 void nnr__json_open(nnr__buf *b, const char *name);
 void nnr__json_shut(nnr__buf *b);
 
-/* One line of a predictions file.  target may be NULL. */
-void nnr__prediction_line(int item, const nnr__field *f, const char *target,
+/* One line of a predictions file.  list: the targets are written as one. */
+void nnr__prediction_line(int item, const nnr__field *f,
+			  const nnr__strings *target, bool list,
 			  const nnr__answer *a, nnr__buf *out);
 /* {LABEL: score, ...} in the order of the field's labels. */
 void nnr__scores_json(const nnr__field *f, const double *score, int n,

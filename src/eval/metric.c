@@ -3,7 +3,8 @@
  * metric.c: the figures of an evaluation.
  *
  *   accuracy   items answered right / items; an answer that could not be
- *              read is wrong.  Interval: Wilson, 95 %.
+ *              read is wrong, one that is any of several targets is right.
+ *              Interval: Wilson, 95 %.
  *   macro-F1   mean over the labels that occur (as a target or as an
  *              answer) of 2 tp / (2 tp + fp + fn).
  *   p          softmax of an item's label scores.
@@ -206,6 +207,15 @@ bool nnr__same_value(nnr__type type, const char *a, const char *b)
 	    nnr__number_of(a, &x) && nnr__number_of(b, &y))
 		return !(x < y) && !(x > y);
 	return compare_text(a, b) == 0;
+}
+
+bool nnr__same_any(nnr__type type, const nnr__strings *target,
+		   const char *answer)
+{
+	for (int i = 0; answer && i < target->n; i++)
+		if (nnr__same_value(type, target->s[i], answer))
+			return true;
+	return false;
 }
 
 static int by_text(const void *a, const void *b)

@@ -75,11 +75,17 @@ void nnr__scores_json(const nnr__field *f, const double *score, int n,
 	nnr__buf_addc(out, '}');
 }
 
-void nnr__prediction_line(int item, const nnr__field *f, const char *target,
+void nnr__prediction_line(int item, const nnr__field *f,
+			  const nnr__strings *target, bool list,
 			  const nnr__answer *a, nnr__buf *out)
 {
-	nnr__buf_addf(out, "{\"item\":%d,\"target\":", item);
-	nnr__value_json(f->type, target, out);
+	nnr__buf_addf(out, "{\"item\":%d,\"target\":%s", item,
+		      list ? "[" : "");
+	for (int i = 0; i < target->n && (list || !i); i++) {
+		nnr__buf_adds(out, i ? "," : "");
+		nnr__value_json(f->type, target->s[i], out);
+	}
+	nnr__buf_adds(out, list ? "]" : "");
 	nnr__buf_adds(out, ",\"prediction\":");
 	nnr__value_json(f->type, a->value, out);
 	if (a->scores > 0) {
@@ -170,6 +176,36 @@ static void put_confusion(const nnr__report *r, nnr__buf *b)
 	nnr__json_shut(b);
 }
 
+static void put_interval(nnr__buf *b, const nnr__interval *v)
+{
+	nnr__json_number(b, "value", v->value);
+	nnr__json_number(b, "low", v->low);
+	nnr__json_number(b, "high", v->high);
+}
+
+static void put_texts(const nnr__report *r, nnr__buf *b)
+{
+	const nnr__text_scores *s = r->texts;
+
+	nnr__json_open(b, "bleu");
+	put_interval(b, &s->bleu);
+	nnr__json_key(b, "precisions");
+	for (int n = 0; n < NNR__BLEU_N; n++) {
+		nnr__buf_addc(b, n ? ',' : '[');
+		nnr__buf_add_num(b, s->parts.precision[n]);
+	}
+	nnr__buf_addc(b, ']');
+	nnr__json_number(b, "brevity_penalty", s->parts.brevity);
+	nnr__json_integer(b, "words", s->counts.words);
+	nnr__json_integer(b, "reference_words", s->counts.reference);
+	nnr__json_shut(b);
+	nnr__json_open(b, "rouge_l");
+	put_interval(b, &s->rouge_l);
+	nnr__json_shut(b);
+	nnr__json_integer(b, "references", r->references);
+	nnr__json_integer(b, "resamples", s->resamples);
+}
+
 static void put_results(const nnr__report *r, nnr__buf *b)
 {
 	const nnr__tally *t = r->tally;
@@ -197,6 +233,8 @@ static void put_results(const nnr__report *r, nnr__buf *b)
 		}
 		put_confusion(r, b);
 	}
+	if (r->texts)
+		put_texts(r, b);
 	nnr__json_shut(b);
 }
 

@@ -71,6 +71,20 @@ static void figure(nnr__buf *b, const char *what, double v, const char *note)
 	nnr__buf_addf(b, "%6.4f%s%s\n", v, *note ? "     " : "", note);
 }
 
+static void texts(const nnr__report *r, nnr__buf *b)
+{
+	const nnr__interval *bleu = &r->texts->bleu;
+	const nnr__interval *rouge = &r->texts->rouge_l;
+
+	name(b, "BLEU");
+	nnr__buf_addf(b, "%6.2f     %6.2f .. %6.2f   %d reference%s\n",
+		      bleu->value, bleu->low, bleu->high, r->references,
+		      r->references == 1 ? "" : "s");
+	name(b, "ROUGE-L");
+	nnr__buf_addf(b, "%6.4f     %6.4f .. %6.4f   of 1\n", rouge->value,
+		      rouge->low, rouge->high);
+}
+
 static int digits(int v)
 {
 	int n = 1;
@@ -140,6 +154,8 @@ void nnr__report_text(const nnr__report *r, nnr__buf *b)
 	rate(b, nnr__rate_of(t->hits, t->items), NULL);
 	name(b, t->labels ? "majority class" : "commonest answer");
 	rate(b, nnr__rate_of(r->majority_hits, t->items), r->majority);
+	if (r->texts)
+		texts(r, b);
 	if (t->samples) {
 		name(b, "parse failures");
 		rate(b, nnr__rate_of(t->unread, t->samples), NULL);

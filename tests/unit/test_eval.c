@@ -135,6 +135,8 @@ static void test_by_hand(void **state)
 
 static void test_values(void **state)
 {
+	char *two[] = { "a", "b" };
+
 	(void)state;
 	assert_true(nnr__same_value(NNR__T_NUMBER, "70,000", "70000"));
 	assert_true(nnr__same_value(NNR__T_NUMBER, " 18.00", "18"));
@@ -143,6 +145,12 @@ static void test_values(void **state)
 	assert_false(nnr__same_value(NNR__T_NUMBER, "18 eggs", "18"));
 	assert_true(nnr__same_value(NNR__T_STRING, " a b ", "a b"));
 	assert_false(nnr__same_value(NNR__T_STRING, "1.0", "1"));
+	assert_true(nnr__same_any(NNR__T_STRING, &(nnr__strings){ two, 2 },
+				  "b "));
+	assert_false(nnr__same_any(NNR__T_STRING, &(nnr__strings){ two, 2 },
+				   "c"));
+	assert_false(nnr__same_any(NNR__T_STRING, &(nnr__strings){ two, 2 },
+				   NULL));
 	assert_false(nnr__same_value(NNR__T_NUMBER, "", "0"));
 }
 
@@ -160,23 +168,30 @@ static void test_most_common(void **state)
 
 static void test_prediction(void **state)
 {
-	char *names[] = { "no", "y\"es" };
+	char *names[] = { "no", "y\"es" }, *many = "70,000";
 	double score[] = { -1.5, -0.25 };
 	nnr__field label = { .name = "label", .type = NNR__T_LABEL,
 			     .labels = { names, 2 } };
 	nnr__field number = { .name = "n", .type = NNR__T_NUMBER };
+	nnr__field text = { .name = "t", .type = NNR__T_STRING };
+	nnr__strings no = { names, 1 }, far = { &many, 1 };
 	nnr__buf b = { 0 };
 
 	(void)state;
-	nnr__prediction_line(3, &label, "no", &(nnr__answer){
+	nnr__prediction_line(3, &label, &no, false, &(nnr__answer){
 		.value = names[1], .score = score, .scores = 2 }, &b);
 	assert_string_equal(b.p, "{\"item\":3,\"target\":\"no\","
 			    "\"prediction\":\"y\\\"es\",\"scores\":"
 			    "{\"no\":-1.5,\"y\\\"es\":-0.25}}\n");
 	nnr__buf_clear(&b);
-	nnr__prediction_line(0, &number, "70,000", &(nnr__answer){ 0 }, &b);
+	nnr__prediction_line(0, &number, &far, false, &(nnr__answer){ 0 }, &b);
 	assert_string_equal(b.p, "{\"item\":0,\"target\":70000,"
 			    "\"prediction\":null}\n");
+	nnr__buf_clear(&b);
+	nnr__prediction_line(1, &text, &(nnr__strings){ names, 2 }, true,
+			     &(nnr__answer){ .value = names[0] }, &b);
+	assert_string_equal(b.p, "{\"item\":1,\"target\":[\"no\","
+			    "\"y\\\"es\"],\"prediction\":\"no\"}\n");
 	nnr__buf_release(&b);
 }
 
@@ -255,6 +270,11 @@ static void test_report(void **state)
 					    .agreement = 0.5 });
 	r = sample(&t, &number);
 	check_report(&r, "exact_match");
+	r.texts = &(nnr__text_scores){ .bleu = { 100, 99, 100 },
+				       .resamples = 1000 };
+	r.references = 1000000;
+	check_report(&r, "bleu");
+	check_report(&r, "rouge_l");
 	nnr__tally_release(&t);
 }
 
