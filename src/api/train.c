@@ -432,7 +432,7 @@ static int run(nnr__trainer *r, nnr_error *err)
 int nnr__trainer_run(nnr__trainer *r, nnr_error *err)
 {
 	nnr_program *p = r->p;
-	bool no_cache = p->no_cache, untrained = p->untrained;
+	bool no_cache = p->no_cache, untrained = p->untrained, keep;
 	nnr__buf name = { 0 };
 	int rc = check_program(p, r->o, err);
 
@@ -443,12 +443,16 @@ int nnr__trainer_run(nnr__trainer *r, nnr_error *err)
 		rc = nnr__fail_memory(err, "a path", 0);
 	rc = rc ? rc : check_places(r, err);
 	rc = rc ? rc : read_data(r, err);
-	/* a kept fit or prefix is of other values */
+	if (rc)
+		return rc;
+	/* a fit or prefix of values on their way is not worth a file */
+	keep = nnr__engine_keep(p->engine, false);
 	p->no_cache = true;
 	p->untrained = true;
-	rc = rc ? rc : run(r, err);
+	rc = run(r, err);
 	p->no_cache = no_cache;
 	p->untrained = untrained;
+	nnr__engine_keep(p->engine, keep);
 	return rc;
 }
 

@@ -97,6 +97,14 @@ const nnr__engine_stats *nnr__engine_stats_of(const nnr__engine *e)
 	return &e->stats;
 }
 
+bool nnr__engine_keep(nnr__engine *e, bool keep)
+{
+	bool before = !e->opts.no_cache;
+
+	e->opts.no_cache = !keep;
+	return before;
+}
+
 const char *nnr__engine_arithmetic(const nnr__engine *e)
 {
 	if (e->opts.precision == NNR_EXACT)

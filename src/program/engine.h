@@ -40,6 +40,9 @@ const nnr__engine_stats *nnr__engine_stats_of(const nnr__engine *e);
 /* Names the arithmetic, for cache keys: "exact" is the same on every CPU,
  * "fast1" and "fast2" say the class of CPU by its terms of codes. */
 const char *nnr__engine_arithmetic(const nnr__engine *e);
+/* Whether it reads and writes prefix files from here on; what it was.  While
+ * rows are learned every prefix is new and none is worth a file. */
+bool nnr__engine_keep(nnr__engine *e, bool keep);
 
 /* Rows that a program gives, borrowed until the next call (NULL: none).  In
  * prompts a negative token -1 - j stands for row j of sites.soft, and
