@@ -16,13 +16,17 @@
 /* ---- the objective ---- */
 
 /* Rows and fits that depend on the tensors, made again: an answer never
- * sees those of other values. */
+ * sees those of other values.  None of them is worth a file. */
 static int renew(nnr_program *p, nnr_error *err)
 {
+	bool no_cache = p->no_cache;
 	int rc = nnr__program_lower(p, err);
 
 	nnr__program_unfit(p);
-	return rc ? rc : nnr__program_fit(p, err);
+	p->no_cache = true;
+	rc = rc ? rc : nnr__program_fit(p, err);
+	p->no_cache = no_cache;
+	return rc;
 }
 
 static int gradient(void *ctx, const int *item, int n, double *loss,
@@ -432,7 +436,7 @@ static int run(nnr__trainer *r, nnr_error *err)
 int nnr__trainer_run(nnr__trainer *r, nnr_error *err)
 {
 	nnr_program *p = r->p;
-	bool no_cache = p->no_cache, untrained = p->untrained, keep;
+	bool untrained = p->untrained, keep;
 	nnr__buf name = { 0 };
 	int rc = check_program(p, r->o, err);
 
@@ -445,12 +449,9 @@ int nnr__trainer_run(nnr__trainer *r, nnr_error *err)
 	rc = rc ? rc : read_data(r, err);
 	if (rc)
 		return rc;
-	/* a fit or prefix of values on their way is not worth a file */
 	keep = nnr__engine_keep(p->engine, false);
-	p->no_cache = true;
 	p->untrained = true;
 	rc = run(r, err);
-	p->no_cache = no_cache;
 	p->untrained = untrained;
 	nnr__engine_keep(p->engine, keep);
 	return rc;
