@@ -97,7 +97,7 @@ static int add_item(nnr_program *p, nnr__batch *b, int i, int first,
 
 	rc = rc ? rc : nnr__prompt_encode(p->model->tok, prompt, ids, err);
 	if (rc)
-		return rc;
+		return nnr__err_prefix(err, "item %d", first + i);
 	if (!ids->n)
 		return nnr__fail(err, NNR_E_INPUT, "item %d: the prompt is "
 				 "empty", first + i);

@@ -92,21 +92,18 @@ static int read_item(nnr__lesson *l, int i, nnr__prompt *prompt,
 
 	rc = rc ? rc : nnr__prompt_encode(l->p->model->tok, prompt, &t->ids,
 					  err);
-	if (rc)
-		return rc;
 	t->prompt = (int)t->ids.n;
 	t->label = l->d->label ? l->d->label[i] : -1;
-	if (l->texts)
+	if (!rc && l->texts)
 		rc = add_target(l, i, &t->ids, err);
-	if (rc)
-		return rc;
-	t->live = first_live(l, &t->ids);
-	rc = nnr__engine_check(l->e, (nnr__span){ t->ids.id,
-						  (int)t->ids.n },
-			       longest_choice(l) - 1, err);
-	return rc ? nnr__fail(err, NNR_E_INPUT, "line %u of the data: %s",
-			      l->d->rec.line[i], err ? err->message : "")
-		  : 0;
+	if (!rc) {
+		t->live = first_live(l, &t->ids);
+		rc = nnr__engine_check(l->e, (nnr__span){ t->ids.id,
+							  (int)t->ids.n },
+				       longest_choice(l) - 1, err);
+	}
+	return rc ? nnr__err_prefix(err, "line %u of the data",
+				    l->d->rec.line[i]) : 0;
 }
 
 static int read_items(nnr__lesson *l, nnr_error *err)

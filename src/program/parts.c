@@ -31,6 +31,23 @@ static const char *id_of(const nnr__piece_of *piece)
 	return piece->part ? piece->part : "";
 }
 
+/* Says how many virtual tokens of one step follow one another, at the last
+ * piece of them. */
+static void add_rows(const nnr__parts *v, size_t i, nnr__buf *text)
+{
+	const nnr__piece_of *o = v->prompt.piece;
+	int rows = 0;
+
+	if (i + 1 < v->prompt.n && o[i + 1].rows &&
+	    strcmp(id_of(&o[i + 1]), id_of(&o[i])) == 0)
+		return;
+	for (size_t k = i + 1; k-- > 0 && o[k].rows &&
+	     strcmp(id_of(&o[k]), id_of(&o[i])) == 0; )
+		rows += o[k].rows;
+	nnr__buf_addf(text, "[%d virtual token%s]", rows,
+		      rows == 1 ? "" : "s");
+}
+
 static bool gather(nnr__parts *v)
 {
 	for (size_t i = 0; i < v->prompt.n; i++) {
@@ -41,8 +58,7 @@ static bool gather(nnr__parts *v)
 		if (!part)
 			return false;
 		if (o->rows)
-			nnr__buf_addf(&part->text, "[%d virtual tokens]",
-				      (int)o->rows);
+			add_rows(v, i, &part->text);
 		else if (o->token >= 0)
 			s = nnr__tok_bytes(v->p->model->tok, o->token, true,
 					   &n);

@@ -64,8 +64,8 @@ static int check(nnr_program *p, nnr__step *s, nnr_error *err)
 	if (a->site == SITE_FEATURES && a->classes.n)
 		return nnr__fail_step(p, s, "classes", err, "are of the site "
 				      "logits; the site is features");
-	if (a->init && (a->init->kind == NNR__INIT_TEXT ||
-			a->init->kind == NNR__INIT_VOCAB))
+	if (a->init && a->init->kind != NNR__INIT_RANDOM &&
+	    a->init->kind != NNR__INIT_CLASSES)
 		return nnr__fail_step(p, s, "init", err, "{random: SD} or "
 				      "{classes: yes} was expected");
 	if (a->init && a->init->kind == NNR__INIT_CLASSES &&
