@@ -51,18 +51,6 @@ static int take_answer(void *ctx, int item, const nnr__answer *a,
 	return 0;
 }
 
-static bool is_pca(const nnr_program *p)
-{
-	for (int i = 0; i < p->ins + p->outs; i++) {
-		const nnr__step *s = i < p->ins ? &p->in[i] :
-						  &p->out[i - p->ins];
-
-		if (s->row->paradigm && !strcmp(s->row->paradigm, "PCA"))
-			return true;
-	}
-	return false;
-}
-
 static size_t learned_values(const nnr_program *p)
 {
 	size_t n = 0;
@@ -131,7 +119,7 @@ static int run_bound(comparison *c, nnr_program *p, const nnr_model *m,
 
 	c->data = &data;
 	c->type = p->output.type;
-	e->pca = is_pca(p);
+	e->pca = nnr__program_pca(p);
 	e->learned = learned_values(p);
 	e->frozen = model_values(m);
 	e->stored = stat(e->path, &st) ? 0 : (size_t)st.st_size;
@@ -247,8 +235,8 @@ static void put_text(const comparison *c, nnr__buf *b)
 	nnr__buf_adds(b, "full fine-tuning PCA       not run      ");
 	amount(b, (double)c->entry[0].frozen);
 	amount(b, 4.0 * (double)c->entry[0].frozen);
-	nnr__buf_adds(b, "\n\np: exact McNemar test against the first; PCA "
-		      "changes f's parameters.\n");
+	nnr__buf_adds(b, "\n\np: exact McNemar test against the first. PCA "
+		      "adapts or reads f's own parameters.\n");
 }
 
 static int hand_out(const comparison *c, char **json, char **text,

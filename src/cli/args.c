@@ -198,7 +198,8 @@ int args_read(args *a, int cmd, int argc, char **argv)
 			operands_only = true;
 		else if (!operands_only && argv[i][0] == '-' && argv[i][1])
 			rc = read_option(a, cmd, argc - i, argv + i, &used);
-		else if (a->operands < MAX_OPERANDS)
+		else if (a->operands < commands[cmd].most + 1 &&
+			 a->operands < MAX_OPERANDS)
 			a->operand[a->operands++] = argv[i];
 		else
 			rc = say_usage("'%s' is one operand too many: use "

@@ -487,6 +487,10 @@ typedef int (*nnr__on_answer)(void *ctx, int item, const nnr__answer *a,
 int nnr__program_answers(nnr_program *p, const nnr__record *item, int items,
 			 nnr__on_answer done, void *ctx, nnr_error *err);
 
+/* It changes or reads out f's parameters instead of reprogramming f:
+ * parameter-centric adaptation (low-rank matrices, a linear probe). */
+bool nnr__program_pca(const nnr_program *p);
+
 /* ---- for people and tools (show.c, docs.c) ---- */
 /* The program on the four axes, its paradigm, the prompt of an example (its
  * first test, or place holders) with token positions when bound. */

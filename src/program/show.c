@@ -58,13 +58,56 @@ static bool step_by_step(const nnr_program *p)
 	return false;
 }
 
+/* A linear head on what f gives, and nothing that is learned before it. */
+static bool linear_probe(const nnr_program *p)
+{
+	for (int i = 0; i < p->ins; i++)
+		if (strcmp(p->in[i].row->adapt, "learnable") == 0)
+			return false;
+	return nnr__program_step(p, "linear") != NULL;
+}
+
+bool nnr__program_pca(const nnr_program *p)
+{
+	for (int i = 0; i < p->ins; i++) {
+		const char *name = p->in[i].row->paradigm;
+
+		if (name && strcmp(name, "PCA") == 0)
+			return true;
+	}
+	return linear_probe(p);
+}
+
+#define PARADIGMS 8
+
+/* What learnable steps are called; PCA: parameter-centric adaptation. */
+static int learned(const nnr_program *p, const char *out[PARADIGMS], int n)
+{
+	for (int i = 0; i < p->ins + p->outs && n < PARADIGMS - 4; i++) {
+		const nnr__step_row *row = i < p->ins ? p->in[i].row :
+					   p->out[i - p->ins].row;
+		bool there = !row->paradigm || !row->adapt ||
+			     strcmp(row->adapt, "learnable") != 0;
+
+		if (row->paradigm && strcmp(row->paradigm, "PCA") == 0)
+			there = false;
+		for (int k = 0; k < n && !there; k++)
+			there = strcmp(out[k], row->paradigm) == 0;
+		if (!there)
+			out[n++] = row->paradigm;
+	}
+	return n;
+}
+
 /* Most specific first; a program can be several. */
-static int paradigms(const nnr_program *p, const char *out[4])
+static int paradigms(const nnr_program *p, const char *out[PARADIGMS])
 {
 	bool demos = nnr__program_step(p, "demos") != NULL;
 	const nnr__step *gen = nnr__program_step(p, "generate");
-	int n = 0;
+	int n = learned(p, out, 0);
 
+	if (linear_probe(p))
+		out[n++] = "PCA (linear probe)";
 	if (gen && gen->row->ways(p, gen) > 1)
 		out[n++] = "stochastic program execution (self-consistency)";
 	if (nnr__program_step(p, "parse") && (worked(p) || step_by_step(p)))
@@ -251,7 +294,7 @@ static void prompt_text(const nnr__parts *v, nnr__buf *out)
 static void show_text(const nnr__parts *v, nnr__buf *out)
 {
 	const nnr_program *p = v->p;
-	const char *name[4];
+	const char *name[PARADIGMS];
 	int n = paradigms(p, name);
 
 	nnr__buf_addf(out, "%.70s\n", p->name);
@@ -335,7 +378,7 @@ static void json_step(nnr__buf *out, const nnr__step *s)
 static void show_json(const nnr__parts *v, nnr__buf *out)
 {
 	const nnr_program *p = v->p;
-	const char *name[4];
+	const char *name[PARADIGMS];
 	int n = paradigms(p, name);
 
 	nnr__buf_addc(out, '{');
