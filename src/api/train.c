@@ -449,6 +449,8 @@ int nnr__trainer_run(nnr__trainer *r, nnr_error *err)
 	rc = rc ? rc : read_data(r, err);
 	if (rc)
 		return rc;
+	for (int i = 0; i < p->tensors; i++)
+		r->warm |= p->tensor[i]->grad && p->tensor[i]->set;
 	keep = nnr__engine_keep(p->engine, false);
 	p->untrained = true;
 	rc = run(r, err);

@@ -16,6 +16,7 @@ typedef struct nnr__trainer {
 	const char *output, *curve;	/* of this run */
 	int number, runs;
 	bool keep_checkpoint;
+	bool warm;			/* starts from trained values */
 	nnr__data data, val;
 	nnr__lesson *lesson, *val_lesson;	/* the latter for texts only */
 	nnr__training *t;

@@ -158,6 +158,10 @@ static void say_data(const nnr__trainer *r)
 			 nnr__base_name(r->o->data));
 	nnr__trainer_say(r, "tokens that run in a pass: %d to %d an item, "
 			 "mean %.1f", least, most, r->mean_tokens);
+	if (nnr__lesson_teacher_passes(r->lesson))
+		nnr__trainer_say(r, "teachers answer %lld items first",
+				 (long long)
+				 nnr__lesson_teacher_passes(r->lesson));
 	if (r->o->validation)
 		nnr__trainer_say(r, "%d items of %.40s to choose on",
 				 r->val.n, nnr__base_name(r->o->validation));
@@ -188,6 +192,11 @@ void nnr__trainer_announce(const nnr__trainer *r)
 			 schedules[plan->schedule], (long long)plan->warmup);
 }
 
+static const char *start_name(const nnr__trainer *r)
+{
+	return r->warm ? "as it was" : "untrained";
+}
+
 static void say_chance(const nnr__trainer *r, double loss)
 {
 	int n = r->p->output.labels.n;
@@ -206,8 +215,8 @@ void nnr__trainer_tell(nnr__trainer *r)
 	if (t->vals && !r->said_untrained && !t->resumed) {
 		const nnr__validation *v = &t->val[0];
 		nnr__rate rate = nnr__trainer_rate(r, v);
-		nnr__trainer_say(r, "untrained: %s %.4f (%d of %d), loss "
-				 "%.4f", nnr__trainer_measure(r->p),
+		nnr__trainer_say(r, "%s: %s %.4f (%d of %d), loss %.4f",
+				 start_name(r), nnr__trainer_measure(r->p),
 				 rate.value, rate.hits, rate.n,
 				 (double)v->loss);
 	}
@@ -287,6 +296,8 @@ static void put_results(const nnr__trainer *r, nnr__buf *b)
 	nnr__json_open(b, "results");
 	nnr__json_integer(b, "steps", t->step);
 	nnr__json_integer(b, "planned", t->steps);
+	if (r->warm)
+		nnr__json_text(b, "start", "trained");
 	nnr__json_text(b, "ended", t->ended ? "patience" : "steps");
 	if (t->step) {
 		nnr__json_number(b, "first_loss", (double)t->loss[0]);
@@ -297,7 +308,8 @@ static void put_results(const nnr__trainer *r, nnr__buf *b)
 		nnr__json_number(b, "chance_loss",
 				 log(r->p->output.labels.n));
 	if (t->vals)
-		put_validation(r, "untrained", &t->val[0], b);
+		put_validation(r, r->warm ? "before" : "untrained",
+			       &t->val[0], b);
 	if (t->best)
 		put_validation(r, "best", &t->val[t->best], b);
 	nnr__json_shut(b);
@@ -415,7 +427,7 @@ void nnr__trainer_text(const nnr__trainer *r, nnr__buf *b)
 			      "validation",
 			      nnr__trainer_measure(r->p),
 			      nnr__base_name(r->o->validation), t->vals - 1);
-		rate_line(r, "untrained", &t->val[0], b);
+		rate_line(r, start_name(r), &t->val[0], b);
 	}
 	if (t->best) {
 		const nnr__validation *v = &t->val[t->best];

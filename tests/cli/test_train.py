@@ -158,6 +158,21 @@ def test_artifact_depends_on_inputs_alone(nnr, soft, files, tmp_path):
         not in made[0]
 
 
+def test_goes_on_from_an_artifact(nnr, soft, files, tmp_path):
+    data, val = files
+    one, two = tmp_path / "1.nnr", tmp_path / "2.nnr"
+    first = nnr("train", soft, "--data", data, "--val", val, "-o", one,
+                "--json").json()["results"]
+    run = nnr("train", one, "--data", data, "--val", val, "-o", two,
+              "--json")
+    assert run.code == 0, run.err
+    second = run.json()["results"]
+    assert "as it was: accuracy" in run.err and "untrained" not in second
+    assert second["start"] == "trained" and "start" not in first
+    assert abs(second["before"]["loss"] - first["best"]["loss"]) < 1e-5
+    assert two.read_bytes() != one.read_bytes()
+
+
 def test_dry_run_writes_nothing(nnr, soft, files, tmp_path):
     before = names(tmp_path)
     run = nnr("train", soft, "--data", files[0], "--val", files[1],
@@ -301,12 +316,12 @@ def test_killed_at_any_moment(nnr, soft, files, tmp_path, more):
     assert whole.code == 0, whole.err
     rng = random.Random(4)
     out = tmp_path / "k.nnr"
-    kills = 0
+    kills, most = 0, 25 if more else 50
     while True:
         run = start(*base, "-o", out, "--curve", tmp_path / "k.csv",
                     "--resume")
         try:
-            run.communicate(timeout=rng.uniform(0.02, 0.5) if kills < 25
+            run.communicate(timeout=rng.uniform(0.02, 0.5) if kills < most
                             else 60)
             break
         except subprocess.TimeoutExpired:
