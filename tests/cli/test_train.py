@@ -321,7 +321,7 @@ def test_killed_at_any_moment(nnr, soft, files, tmp_path, more):
         run = start(*base, "-o", out, "--curve", tmp_path / "k.csv",
                     "--resume")
         try:
-            run.communicate(timeout=rng.uniform(0.02, 0.5) if kills < most
+            run.communicate(timeout=rng.uniform(0.02, 0.2) if kills < most
                             else 60)
             break
         except subprocess.TimeoutExpired:
