@@ -43,6 +43,14 @@ static int gradient(void *ctx, const int *item, int n, double *loss,
 	return rc;
 }
 
+/* Label maps are counted on the training data. */
+static int epoch(void *ctx, int number, nnr_error *err)
+{
+	nnr__trainer *r = ctx;
+
+	return nnr__lesson_epoch(r->lesson, number, err);
+}
+
 typedef struct scores {
 	nnr__trainer *r;
 	nnr__tally tally;
@@ -407,7 +415,7 @@ static int run(nnr__trainer *r, nnr_error *err)
 {
 	nnr_program *p = r->p;
 	nnr__objective o = { .tensor = p->tensor, .tensors = p->tensors,
-			     .ctx = r, .gradient = gradient,
+			     .ctx = r, .gradient = gradient, .epoch = epoch,
 			     .validate = r->o->validation ? validate : NULL };
 	nnr__buf plan = { 0 }, data = { 0 };
 	nnr__identity id = { .program = p->hash, .backbone = r->before,

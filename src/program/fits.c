@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define KEPT_MAX ((size_t)1 << 24)	/* bytes of a kept fit */
+#define FITS_MAX ((size_t)1 << 26)	/* of all; oldest go first */
 
 static char *fit_path(const nnr_program *p, const nnr__step *s,
 		      const char *data_hash)
@@ -109,6 +110,8 @@ static void write_fit(const nnr_program *p, const nnr__step *s,
 	if (dir && !text.bad && text.len < KEPT_MAX &&
 	    nnr__mkdirs(dir, NULL) == 0)
 		nnr__file_write(path, text.p, text.len, NULL);
+	if (dir)
+		nnr__cache_trim(dir, ".json", FITS_MAX);
 	nnr__buf_release(&text);
 	free(dir);
 }

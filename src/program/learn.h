@@ -238,6 +238,16 @@ int nnr__choices_read(nnr_program *p, nnr__step *s, nnr__reading *r,
 int nnr__choices_read_back(nnr_program *p, nnr__step *s, nnr__reading *r,
 			   nnr_error *err);
 
+/* Items with their labels, and the features of their last tokens: what steps
+ * are fitted on. */
+typedef struct nnr__examples {
+	int n;
+	const int *label;
+	/* Those of n items from `first` on: [n][hidden]. */
+	int (*rows)(void *ctx, int first, int n, float *out, nnr_error *err);
+	void *ctx;
+} nnr__examples;
+
 /* ---- training data: prompts of items, tokenised once ---- */
 /* Renders and tokenises the items of d, which must have targets and outlive
  * the lesson.  memory: bytes that activations of a pass may take, 0: 768
@@ -253,6 +263,9 @@ int nnr__lesson_items(const nnr__lesson *l);
 int64_t nnr__lesson_teacher_passes(const nnr__lesson *l);
 /* Tokens of every item that run in each step (its live rows). */
 const int *nnr__lesson_lengths(const nnr__lesson *l);
+/* To be called when an epoch, from 0, begins: fits what is fitted to the
+ * items (epoch.c). */
+int nnr__lesson_epoch(nnr__lesson *l, int epoch, nnr_error *err);
 /* Mean loss of n items, by number, and its gradient in every tensor's grad,
  * which is overwritten.  The sum over items goes in the order given. */
 int nnr__lesson_gradient(nnr__lesson *l, const int *item, int n,

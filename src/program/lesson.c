@@ -42,7 +42,7 @@ static int add_target(const nnr__lesson *l, int i, nnr__ids *ids,
 	return rc ? rc : add_end(l, ids, err);
 }
 
-static bool learns_rows(const nnr__lesson *l)
+bool nnr__lesson_learns_f(const nnr__lesson *l)
 {
 	const nnr__learns *n = &l->p->lowered->learns;
 
@@ -384,7 +384,7 @@ static int make_ready(nnr__lesson *l, const int *item, int n, nnr_error *err)
 {
 	int rows;
 
-	if (!learns_rows(l) || (l->exec && n <= l->planned))
+	if (!nnr__lesson_learns_f(l) || (l->exec && n <= l->planned))
 		return 0;
 	rows = rows_to_plan(l, item, n, err);
 	if (rows < 0)

@@ -89,6 +89,8 @@ nnr__step *nnr__reading_step(const nnr_program *p);
 /* Builds f with gradients and an executor for passes of up to `rows` rows
  * (lesson.c). */
 int nnr__lesson_exec(nnr__lesson *l, int rows, nnr_error *err);
+/* Whether something in f is learned. */
+bool nnr__lesson_learns_f(const nnr__lesson *l);
 /* Live rows of an item in a pass, beside the shared ones. */
 int nnr__lesson_rows(const nnr__lesson *l, int item);
 

@@ -190,7 +190,8 @@ void nnr__program_unbind(nnr_program *p)
 void nnr__program_unfit(nnr_program *p)
 {
 	for (int i = 0; i < p->tensors; i++)
-		if (p->tensor[i]->step->row->fit && !p->tensor[i]->grad)
+		if (p->tensor[i]->step->row->fit && !p->tensor[i]->grad &&
+		    !p->tensor[i]->step->row->epoch)
 			p->tensor[i]->set = false;
 	p->ready = false;
 }

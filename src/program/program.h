@@ -81,6 +81,7 @@ struct nnr_program;
 struct nnr__render;
 struct nnr__batch;
 struct nnr__reading;
+struct nnr__examples;
 typedef struct nnr__step_row {
 	const char *name;
 	const char *help;	/* one line */
@@ -123,6 +124,11 @@ typedef struct nnr__step_row {
 	 * before the first answer, what reads data. */
 	int (*fit)(struct nnr_program *p, struct nnr__step *s, bool data,
 		   nnr_error *err);
+	/* `out`: fits it to the items of a lesson when an epoch (from 0)
+	 * begins.  Such a fit stays when learnable tensors change. */
+	int (*epoch)(struct nnr_program *p, struct nnr__step *s,
+		     const struct nnr__examples *x, int number,
+		     nnr_error *err);
 	/* `out`: works on the answers of a batch. */
 	int (*run)(struct nnr_program *p, struct nnr__step *s,
 		   struct nnr__batch *b, nnr_error *err);

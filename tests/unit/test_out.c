@@ -607,13 +607,14 @@ static void test_bad_input(void **state)
 		{ TEMPLATE("") "linear, calibrate: {method: affine}]\n",
 		  "affine needs `data`, a file to fit it on, or `learn: yes`" },
 		{ TEMPLATE("") "linear, calibrate: {method: temperature, "
-		  "learn: no}]\n", "temperature needs `data`, a file to fit it on, "
-		  "or `learn: yes`" },
+		  "learn: no}]\n", "temperature needs `data`, a file to fit "
+		  "it on, or `learn: yes`" },
 		{ TEMPLATE("") "linear, calibrate: {method: affine, "
-		  "learn: yes, data: data.tsv}]\n", "`data` fits it and `learn` trains it; "
-		  "give one of them" },
+		  "learn: yes, data: data.tsv}]\n", "`data` fits it and "
+		  "`learn` trains it; give one of them" },
 		{ TEMPLATE("") "linear, calibrate: {method: affine, "
-		  "learn: yes, inputs: x}]\n", "affine reads `data`, not inputs" },
+		  "learn: yes, inputs: x}]\n", "affine reads `data`, not "
+		  "inputs" },
 		{ TEMPLATE("") "score: {choices: [x]}]\n",
 		  "`choices` is a list; a map was expected" },
 		{ TEMPLATE("") "score: {choices: {a: x, b: y, c: z}, learn: "
