@@ -59,7 +59,8 @@ static int report(const step_bench *b, int64_t steps, char **json,
 		      "\"steps\":%lld,\"loss\":%.9g,"
 		      "\"peak_bytes\":%zu,\"mode\":\"%s\",\"threads\":%d,"
 		      "\"cpu\":", b->at[steps / 2], b->at[0],
-		      b->at[steps / 4], b->at[steps - 1], (long long)steps, b->loss,
+		      b->at[steps / 4], b->at[steps - 1], (long long)steps,
+		      b->loss,
 		      nnr__peak_rss(), nnr__mode_name(b->p->precision),
 		      stats->threads);
 	nnr__buf_add_json(&out, cpu ? cpu : "unknown",

@@ -146,8 +146,8 @@ static void unknown_symbols_are_named(void **state)
 	nnr__record_set(&item, "text", "A\xc3\x85" "CXA", 6, &err);
 	assert_int_equal(nnr__program_answers(p, &item, 1, nothing, NULL,
 					      &err), NNR_E_INPUT);
-	assert_message(err, "item 0: `text`: character 4, `X`, is not one of the 3 "
-		       "symbols of `vocab_map`");
+	assert_message(err, "item 0: `text`: character 4, `X`, is not one of "
+		       "the 3 symbols of `vocab_map`");
 	nnr__record_release(&item);
 	nnr__program_close(p);
 }
