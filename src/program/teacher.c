@@ -91,23 +91,38 @@ static int check_model(const nnr__lesson *l, const nnr__loss_term *term,
 	return 0;
 }
 
-/* From its file, or from the student's artifact, which holds its bytes. */
-static int read_teacher(const nnr_program *p, const char *from,
+/* The student's artifact holds the teacher's bytes, but no file it reads. */
+static int embedded(const nnr__lesson *l, const nnr__loss_term *term,
+		    const nnr__embedded *f, nnr_program **t, nnr_error *err)
+{
+	bool artifact = f->len > 8 && !f->text[7] && f->text[8] == '{';
+	nnr_error why = { 0 };
+	int rc = artifact ? nnr__artifact_parse(t, term->from, NULL, f->text,
+						f->len, NULL, &why)
+			  : nnr__program_parse(t, term->from, NULL, f->text,
+					       f->len, NULL, &why);
+
+	if (!rc)
+		return 0;
+	return fail_teacher(l, term, err, "cannot be opened from the artifact "
+			    "(%.150s): train from the source, or let the "
+			    "teacher be an artifact", why.message);
+}
+
+static int read_teacher(const nnr__lesson *l, const nnr__loss_term *term,
 			nnr_program **t, nnr_error *err)
 {
+	const nnr_program *p = l->p;
 	const nnr__embedded *f = NULL;
 	char *path = NULL;
 	int rc;
 
 	if (p->artifact)
-		f = nnr__artifact_file(p->artifact, from);
-	if (f && f->text && f->len > 8 && !f->text[7] && f->text[8] == '{')
-		return nnr__artifact_parse(t, from, NULL, f->text, f->len,
-					   NULL, err);
+		f = nnr__artifact_file(p->artifact, term->from);
 	if (f && f->text)
-		return nnr__program_parse(t, from, NULL, f->text, f->len,
-					  NULL, err);
-	rc = nnr__program_file(p, &p->train->key, "loss", from, &path, err);
+		return embedded(l, term, f, t, err);
+	rc = nnr__program_file(p, &p->train->key, "loss", term->from, &path,
+			       err);
 	rc = rc ? rc : nnr__program_open(t, path, NULL, err);
 	free(path);
 	return rc;
@@ -117,7 +132,7 @@ static int open_teacher(nnr__lesson *l, int i, nnr_error *err)
 {
 	const nnr__loss_term *term = &l->p->train->loss[i];
 	nnr_program *t = NULL;
-	int rc = read_teacher(l->p, term->from, &t, err);
+	int rc = read_teacher(l, term, &t, err);
 
 	if (rc)
 		return rc;

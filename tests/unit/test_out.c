@@ -11,6 +11,7 @@
 #include "test.h"
 
 #include "../learn.h"
+#include "program/artifact.h"
 
 #define SMOOTH 0x1p-10
 #define LIMIT 1e-5
@@ -462,6 +463,47 @@ static void test_bad_teaching(void **state)
 	assert_message(err, "cannot find the file");
 }
 
+/* An artifact holds its teacher, if that reads no file of its own. */
+static void test_teacher_inside(void **state)
+{
+	static const char with_file[] =
+		"nnr: 1\nname: t\nmodel: m\ninput: {text: string}\n"
+		"output: {label: [a, b, c]}\nin: [demos: {file: data.tsv}, "
+		"template: \"{text}\"]\n"
+		"out: [score: {choices: {a: x, b: y, c: z}}]\n";
+	char path[160];
+	double loss[2];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/student.nnr", tiny.dir);
+	for (int k = 0; k < 2; k++) {
+		nnr_error err = { 0 };
+		lesson s, l = { 0 };
+
+		learn_put(&tiny, "data.tsv", LINES, strlen(LINES));
+		teach(k ? with_file : TEACHER);
+		lesson_open(&tiny, &s, TAUGHT, LINES);
+		loss[0] = lesson_loss(&s);
+		s.p->untrained = true;
+		if (nnr__artifact_write(s.p, path, NULL, &err))
+			fail_msg("%s", err.message);
+		lesson_close(&s);
+		teach("gone");
+		if (nnr__artifact_open(&l.p, path, NULL, &err))
+			fail_msg("%s", err.message);
+		lesson_bind(&tiny, l.p);
+		lesson_data(&tiny, &l, LINES);
+		assert_int_equal(nnr__lesson_new(&l.l, l.p, &l.data, 0, &err),
+				 k ? NNR_E_INPUT : 0);
+		if (k)
+			assert_message(err, "cannot be opened from the "
+				       "artifact");
+		else
+			assert_true((loss[1] = lesson_loss(&l)) == loss[0]);
+		lesson_close(&l);
+	}
+}
+
 /* The teacher's bytes are part of the program. */
 static void test_teacher_hash(void **state)
 {
@@ -644,6 +686,7 @@ int main(void)
 		cmocka_unit_test(test_bad_teachers),
 		cmocka_unit_test(test_bad_teaching),
 		cmocka_unit_test(test_teacher_hash),
+		cmocka_unit_test(test_teacher_inside),
 		cmocka_unit_test(test_frozen),
 		cmocka_unit_test(test_same),
 		cmocka_unit_test(test_bad_input),
