@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STRIP 64		/* rows a thread takes through the steps */
+#define STRIP 96		/* most rows a thread takes through the steps */
 #define ROWS_PER_THREAD 32	/* from here on rows are split */
 #define JOB_ROWS 16		/* rows of an attention job */
 
@@ -256,16 +256,21 @@ static void run_rows(nnr__exec *e, int from, int end, int id)
 	const nnr__step_of *s = e->plan.step;
 	int rows = e->rows[s[from].extent];
 	int r0 = rows * id / e->threads, r1 = rows * (id + 1) / e->threads;
+	int strips;
 
 	if (s[from].split == NNR__S_JOBS) {
 		nnr__exec_rows(e, &s[from++], 0, 0, id);
 		if (from == end)
 			return;
 	}
-	for (int r = r0; r < r1; r += STRIP)
+	/* strips of one length: a short last one would unpack every weight
+	 * for a few rows */
+	strips = (r1 - r0 + STRIP - 1) / STRIP;
+	for (int k = 0; k < strips; k++)
 		for (int i = from; i < end; i++)
-			nnr__exec_rows(e, &s[i], r, r + STRIP < r1 ?
-				       r + STRIP : r1, id);
+			nnr__exec_rows(e, &s[i],
+				       r0 + (r1 - r0) * k / strips,
+				       r0 + (r1 - r0) * (k + 1) / strips, id);
 }
 
 static void rope_rows(nnr__exec *e, int id)
