@@ -46,7 +46,8 @@ def sources(args, name, demos):
                                 "count": len(demos)}}, template]
     del teacher["train"]
     student["name"] = f"{name}-student"
-    student["train"] = {**base["train"], "steps": args.steps,
+    student["train"] = {**base["train"], "steps": args.steps, "lr": 5e-3,
+                        "schedule": "cosine", "warmup": 20,
                         "loss": [{"distill": {"from": f"distill-{name}-teacher.yaml"}}]}
     paths = []
     for kind, source in (("teacher", teacher), ("student", student)):
