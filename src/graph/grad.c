@@ -28,19 +28,6 @@ typedef struct grad {
 	const nnr__learns *learns;
 } grad;
 
-static nnr__id append(nnr__graph *g, nnr__node n)
-{
-	if (g->bad)
-		return 0;
-	if (!nnr__grow(&g->node, &g->cap, (size_t)g->nodes, sizeof(n))) {
-		nnr__fail_memory(&g->err, "graph", sizeof(n));
-		g->bad = true;
-		return 0;
-	}
-	g->node[g->nodes] = n;
-	return g->nodes++;
-}
-
 /* ---- what is where ---- */
 
 static void find_blocks(grad *w)
@@ -99,7 +86,7 @@ static nnr__id act(grad *w, nnr__id i)
 			n.src[s] = act(w, n.src[s]);
 	n.site = NULL;
 	n.entry = 0;
-	w->again[i] = append(w->g, n);
+	w->again[i] = nnr__graph_append(w->g, n);
 	return w->again[i];
 }
 
@@ -112,15 +99,15 @@ static void pass_on(grad *w, nnr__id to, nnr__id dy)
 	if (!w->needs[to])
 		return;
 	w->of[to] = !w->of[to] ? dy :
-		append(w->g, (nnr__node){ .op = NNR__OP_ADD,
+		nnr__graph_append(w->g, (nnr__node){ .op = NNR__OP_ADD,
 			.extent = n->extent, .cols = n->cols,
 			.src = { w->of[to], dy } });
 }
 
 static nnr__id room(grad *w, nnr__extent x, int cols)
 {
-	return append(w->g, (nnr__node){ .op = NNR__OP_ROOM, .extent = x,
-					 .cols = cols });
+	return nnr__graph_append(w->g, (nnr__node){
+		.op = NNR__OP_ROOM, .extent = x, .cols = cols });
 }
 
 static void linear_back(grad *w, const nnr__node *n, nnr__id dy)
@@ -130,12 +117,12 @@ static void linear_back(grad *w, const nnr__node *n, nnr__id dy)
 	if (n->src[1])
 		pass_on(w, n->src[1], dy);
 	if (n->grad)
-		append(w->g, (nnr__node){
+		nnr__graph_append(w->g, (nnr__node){
 			.op = NNR__OP_OUTER, .extent = n->extent,
 			.cols = n->mat->rows, .grad = n->grad,
 			.src = { act(w, x), dy } });
 	if (w->needs[x])
-		w->of[x] = append(w->g, (nnr__node){
+		w->of[x] = nnr__graph_append(w->g, (nnr__node){
 			.op = NNR__OP_LINEAR_BACK, .extent = n->extent,
 			.cols = n->mat->cols, .src = { dy, w->of[x] },
 			.mat = n->mat });
@@ -146,7 +133,7 @@ static void rmsnorm_back(grad *w, const nnr__node *n, nnr__id dy)
 	nnr__id x = n->src[0];
 
 	if (w->needs[x])
-		w->of[x] = append(w->g, (nnr__node){
+		w->of[x] = nnr__graph_append(w->g, (nnr__node){
 			.op = NNR__OP_RMSNORM_BACK, .extent = n->extent,
 			.cols = n->cols, .vec = n->vec, .eps = n->eps,
 			.src = { act(w, x), dy, w->of[x] } });
@@ -156,7 +143,7 @@ static void swiglu_back(grad *w, const nnr__node *n, nnr__id dy)
 {
 	nnr__id gate = act(w, n->src[0]), up = act(w, n->src[1]);
 	nnr__id du = room(w, n->extent, n->cols);
-	nnr__id dg = append(w->g, (nnr__node){
+	nnr__id dg = nnr__graph_append(w->g, (nnr__node){
 		.op = NNR__OP_SWIGLU_BACK, .extent = n->extent,
 		.cols = n->cols, .src = { gate, up, dy, du } });
 
@@ -170,7 +157,7 @@ static void attention_back(grad *w, nnr__id i, const nnr__node *n,
 	nnr__id o = act(w, i), q = act(w, n->src[0]);
 	int kv = n->kv_heads * n->dim;
 	nnr__id dk = room(w, NNR__ROWS, kv), dv = room(w, NNR__ROWS, kv);
-	nnr__id dq = append(w->g, (nnr__node){
+	nnr__id dq = nnr__graph_append(w->g, (nnr__node){
 		.op = NNR__OP_ATTENTION_BACK, .extent = n->extent,
 		.cols = n->cols, .src = { q, o, dy, dk, dv },
 		.heads = n->heads, .kv_heads = n->kv_heads, .dim = n->dim,
@@ -188,7 +175,7 @@ static void rope_back(grad *w, const nnr__node *n, nnr__id dy)
 	turn.src[0] = dy;
 	turn.inverse = true;
 	if (w->needs[n->src[0]])
-		pass_on(w, n->src[0], append(w->g, turn));
+		pass_on(w, n->src[0], nnr__graph_append(w->g, turn));
 }
 
 static void wanted_back(grad *w, const nnr__node *n, nnr__id dy)
@@ -196,7 +183,7 @@ static void wanted_back(grad *w, const nnr__node *n, nnr__id dy)
 	nnr__id x = n->src[0];
 
 	if (w->needs[x])
-		w->of[x] = append(w->g, (nnr__node){
+		w->of[x] = nnr__graph_append(w->g, (nnr__node){
 			.op = NNR__OP_SCATTER, .extent = NNR__ROWS,
 			.cols = n->cols, .src = { dy, w->of[x] } });
 }
@@ -207,7 +194,7 @@ static nnr__id site_back(grad *w, nnr__id i, nnr__id dy)
 
 	if (!w->learns->deep || !deep_entry(w, n))
 		return dy;
-	return append(w->g, (nnr__node){
+	return nnr__graph_append(w->g, (nnr__node){
 		.op = NNR__OP_SITE_BACK, .extent = n->extent,
 		.cols = n->cols, .src = { dy }, .entry = n->entry });
 }
@@ -264,7 +251,7 @@ static int walk_back(grad *w, nnr_error *err)
 	if (!w->needs[last])
 		return nnr__fail(err, NNR_E_USAGE, "nothing that is learned "
 				 "reaches f");
-	g->seed = append(g, (nnr__node){ .op = NNR__OP_SEED,
+	g->seed = nnr__graph_append(g, (nnr__node){ .op = NNR__OP_SEED,
 		.extent = g->node[last].extent, .cols = g->node[last].cols });
 	w->of[last] = g->seed;
 	for (int i = last; i > 0 && !g->bad; i--)

@@ -6,7 +6,7 @@
  * and returns 0; later builders pass 0 on, so an architecture reads as
  * straight lines and asks once, in nnr__graph_finish.
  */
-#include "graph/graph.h"
+#include "graph/graph_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static nnr__id broken(nnr__graph *g, nnr__op op, const char *why, int a,
 	return 0;
 }
 
-static nnr__id add_node(nnr__graph *g, nnr__node n)
+nnr__id nnr__graph_append(nnr__graph *g, nnr__node n)
 {
 	if (g->bad)
 		return 0;
@@ -69,7 +69,7 @@ static nnr__extent extent(const nnr__graph *g, nnr__id x)
 
 nnr__id nnr__embed(nnr__graph *g, const nnr__mat *table)
 {
-	return add_node(g, (nnr__node){ .op = NNR__OP_EMBED,
+	return nnr__graph_append(g, (nnr__node){ .op = NNR__OP_EMBED,
 					.cols = table->cols, .mat = table });
 }
 
@@ -77,7 +77,7 @@ nnr__id nnr__rmsnorm(nnr__graph *g, nnr__id x, const float *w, float eps)
 {
 	if (!x)
 		return 0;
-	return add_node(g, (nnr__node){ .op = NNR__OP_RMSNORM,
+	return nnr__graph_append(g, (nnr__node){ .op = NNR__OP_RMSNORM,
 					.extent = extent(g, x),
 					.cols = cols(g, x), .src = { x },
 					.vec = w, .eps = eps });
@@ -97,7 +97,7 @@ nnr__id nnr__linear(nnr__graph *g, nnr__id x, const nnr__mat *w, nnr__id r,
 	if (r && extent(g, r) != extent(g, x))
 		return broken(g, NNR__OP_LINEAR, "residual extent",
 			      (int)extent(g, r), (int)extent(g, x));
-	return add_node(g, (nnr__node){ .op = NNR__OP_LINEAR,
+	return nnr__graph_append(g, (nnr__node){ .op = NNR__OP_LINEAR,
 					.extent = extent(g, x),
 					.cols = w->rows, .src = { x, r },
 					.mat = w, .tender = tender });
@@ -109,7 +109,7 @@ nnr__id nnr__rope(nnr__graph *g, nnr__id x, int dim, const float *inv)
 		return 0;
 	if (dim <= 0 || dim % 2 || cols(g, x) % dim)
 		return broken(g, NNR__OP_ROPE, "head size", cols(g, x), dim);
-	return add_node(g, (nnr__node){ .op = NNR__OP_ROPE,
+	return nnr__graph_append(g, (nnr__node){ .op = NNR__OP_ROPE,
 					.extent = extent(g, x),
 					.cols = cols(g, x), .src = { x },
 					.vec = inv, .dim = dim,
@@ -141,7 +141,7 @@ nnr__id nnr__attention(nnr__graph *g, nnr__id q, nnr__id k, nnr__id v,
 	g->dim = dim;
 	if (layer >= g->layers)
 		g->layers = layer + 1;
-	return add_node(g, (nnr__node){ .op = NNR__OP_ATTENTION,
+	return nnr__graph_append(g, (nnr__node){ .op = NNR__OP_ATTENTION,
 					.extent = extent(g, q),
 					.cols = cols(g, q),
 					.src = { q, k, v }, .heads = heads,
@@ -156,7 +156,7 @@ nnr__id nnr__swiglu(nnr__graph *g, nnr__id gate, nnr__id up)
 	if (cols(g, gate) != cols(g, up) || extent(g, gate) != extent(g, up))
 		return broken(g, NNR__OP_SWIGLU, "columns", cols(g, gate),
 			      cols(g, up));
-	return add_node(g, (nnr__node){ .op = NNR__OP_SWIGLU,
+	return nnr__graph_append(g, (nnr__node){ .op = NNR__OP_SWIGLU,
 					.extent = extent(g, gate),
 					.cols = cols(g, gate),
 					.src = { gate, up } });
@@ -168,7 +168,7 @@ nnr__id nnr__wanted(nnr__graph *g, nnr__id x)
 		return 0;
 	if (extent(g, x) != NNR__ROWS)
 		return broken(g, NNR__OP_WANTED, "extent", 1, 0);
-	return add_node(g, (nnr__node){ .op = NNR__OP_WANTED,
+	return nnr__graph_append(g, (nnr__node){ .op = NNR__OP_WANTED,
 					.extent = NNR__WANTED,
 					.cols = cols(g, x), .src = { x } });
 }

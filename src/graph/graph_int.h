@@ -9,6 +9,9 @@
 
 #include "graph/graph.h"
 
+/* Adds a node; 0 after an error, the first of which is in g->err. */
+nnr__id nnr__graph_append(nnr__graph *g, nnr__node n);
+
 /* ---- store ---- */
 typedef struct nnr__page nnr__page;
 struct nnr__seq {

@@ -8,16 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static nnr__id append(nnr__graph *g, nnr__node n)
-{
-	if (!nnr__grow(&g->node, &g->cap, (size_t)g->nodes, sizeof(n))) {
-		g->bad = true;
-		return 0;
-	}
-	g->node[g->nodes] = n;
-	return g->nodes++;
-}
-
 static const nnr__lora *beside(const nnr__node *n, const nnr__lora *lora,
 			       int loras)
 {
@@ -35,24 +25,24 @@ static nnr__id copy_node(nnr__graph *g, nnr__node n, const nnr__lora *l)
 	nnr__id y, t;
 
 	if (!l)
-		return append(g, n);
+		return nnr__graph_append(g, n);
 	down = up = (nnr__node){ .op = NNR__OP_LINEAR, .extent = n.extent };
 	up.site = n.site;
 	up.entry = n.entry;
 	n.site = NULL;
 	n.entry = 0;
-	y = append(g, n);
+	y = nnr__graph_append(g, n);
 	down.cols = l->a.rows;
 	down.mat = &l->a;
 	down.grad = l->a_grad;
 	down.src[0] = n.src[0];
-	t = append(g, down);
+	t = nnr__graph_append(g, down);
 	up.cols = l->b.rows;
 	up.mat = &l->b;
 	up.grad = l->b_grad;
 	up.src[0] = t;
 	up.src[1] = y;
-	return append(g, up);
+	return nnr__graph_append(g, up);
 }
 
 static int check(const nnr__graph *g, const nnr__lora *l, nnr_error *err)

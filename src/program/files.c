@@ -174,3 +174,15 @@ void nnr__program_forget_files(nnr_program *p)
 	p->file = NULL;
 	p->files = 0;
 }
+
+int nnr__data_there(const nnr_program *p, const nnr__step *s, const char *rel,
+		    nnr_error *err)
+{
+	char *path = NULL;
+	int rc = 0;
+
+	if (rel && !p->artifact)
+		rc = nnr__program_file(p, s, "data", rel, &path, err);
+	free(path);
+	return rc;
+}

@@ -56,6 +56,7 @@ struct nnr__lesson {
 	int keeps;		/* items there is room for */
 	/* the pass at hand (pass.c) */
 	nnr__chunk chunk;
+	int room;		/* rows the following have room for */
 	int32_t *token, *want;
 	nnr__run *run;
 	const float *features;

@@ -108,11 +108,6 @@ int nnr__program_lower(nnr_program *p, nnr_error *err)
 
 /* ---- binding ---- */
 
-static nnr__step *step_at(nnr_program *p, int i)
-{
-	return i < p->ins ? &p->in[i] : &p->out[i - p->ins];
-}
-
 /* What an installed model serves: everything but gradients. */
 static int check_needs(const nnr_program *p, nnr_error *err)
 {
@@ -140,7 +135,7 @@ static int bind_all(nnr_program *p, const nnr__engine_opts *o,
 	if (!rc)
 		rc = nnr__engine_new(&p->engine, p->model->bb, o, err);
 	for (int i = 0; i < p->ins + p->outs && !rc; i++) {
-		nnr__step *s = step_at(p, i);
+		nnr__step *s = nnr__program_step_at(p, i);
 		if (s->when != NNR__WHEN_TRAIN && s->row->bind)
 			rc = s->row->bind(p, s, err);
 	}

@@ -150,11 +150,6 @@ static int make_arrays(nnr__lowered *l, nnr_error *err)
 	return rc;
 }
 
-static nnr__step *step_at(nnr_program *p, int i)
-{
-	return i < p->ins ? &p->in[i] : &p->out[i - p->ins];
-}
-
 int nnr__lowered_new(nnr_program *p, nnr_error *err)
 {
 	const nnr__backbone *b = p->model->bb;
@@ -167,7 +162,7 @@ int nnr__lowered_new(nnr_program *p, nnr_error *err)
 	l->layers = b->layers;
 	l->kv_cols = b->kv_heads * b->dim;
 	for (int i = 0; i < p->ins + p->outs && !rc; i++) {
-		nnr__step *s = step_at(p, i);
+		nnr__step *s = nnr__program_step_at(p, i);
 
 		if (s->row->tensors)
 			rc = s->row->tensors(p, s, err);
@@ -200,7 +195,7 @@ int nnr__lower_rows(nnr_program *p, nnr_error *err)
 	int rc = 0;
 
 	for (int i = 0; i < p->ins + p->outs && !rc; i++) {
-		nnr__step *s = step_at(p, i);
+		nnr__step *s = nnr__program_step_at(p, i);
 
 		if (s->row->lower)
 			rc = s->row->lower(p, s, err);
@@ -213,7 +208,7 @@ int nnr__lower_back(nnr_program *p, nnr_error *err)
 	int rc = 0;
 
 	for (int i = 0; i < p->ins + p->outs && !rc; i++) {
-		nnr__step *s = step_at(p, i);
+		nnr__step *s = nnr__program_step_at(p, i);
 
 		if (s->row->lower_back)
 			rc = s->row->lower_back(p, s, err);

@@ -221,6 +221,9 @@ static int make_room(nnr__lesson *l, nnr_error *err)
 {
 	size_t rows = (size_t)l->max_rows;
 
+	if (l->room == l->max_rows)
+		return 0;
+	l->room = 0;
 	free(l->token);
 	free(l->want);
 	free(l->run);
@@ -231,6 +234,7 @@ static int make_room(nnr__lesson *l, nnr_error *err)
 	l->read = nnr__calloc(rows, sizeof(*l->read));
 	if (!l->token || !l->want || !l->run || !l->read)
 		return nnr__fail_memory(err, "rows", rows);
+	l->room = l->max_rows;
 	return 0;
 }
 

@@ -420,6 +420,11 @@ int nnr__program_parse(nnr_program **p, const char *name, const char *dir,
 		       nnr_error *err);
 void nnr__program_close(nnr_program *p);
 
+/* The steps of `in`, then those of `out`. */
+static inline nnr__step *nnr__program_step_at(const nnr_program *p, int i)
+{
+	return i < p->ins ? &p->in[i] : &p->out[i - p->ins];
+}
 /* Finds a step by its row's name; NULL if there is none. */
 nnr__step *nnr__program_step(const nnr_program *p, const char *row);
 

@@ -233,23 +233,18 @@ static int read_steps(nnr__src *s, const nnr__ynode *top, const char *key,
 	return rc;
 }
 
-static nnr__step *step_at(const nnr_program *p, int i)
-{
-	return i < p->ins ? &p->in[i] : &p->out[i - p->ins];
-}
-
 static int check_ids(nnr__src *s)
 {
 	const nnr_program *p = s->p;
 
 	for (int i = 0; i < p->ins + p->outs; i++) {
-		nnr__step *a = step_at(p, i);
+		nnr__step *a = nnr__program_step_at(p, i);
 		if (nnr__program_input(p, a->id))
 			return nnr__fail_step(p, a, NULL, s->err, "its id "
 					      "`%s` is also an input field; "
 					      "give it another `id`", a->id);
 		for (int j = 0; j < i; j++)
-			if (strcmp(step_at(p, j)->id, a->id) == 0)
+			if (strcmp(nnr__program_step_at(p, j)->id, a->id) == 0)
 				return nnr__fail_step(p, a, NULL, s->err,
 						      "a second step with the "
 						      "id `%s`; give it an "
@@ -265,7 +260,7 @@ static int run_hooks(nnr__src *s, bool load)
 	int rc = 0;
 
 	for (int i = 0; i < p->ins + p->outs && !rc; i++) {
-		nnr__step *st = step_at(p, i);
+		nnr__step *st = nnr__program_step_at(p, i);
 		int (*hook)(nnr_program *, nnr__step *, nnr_error *) =
 			load ? st->row->load : st->row->check;
 		if (hook)
@@ -491,7 +486,7 @@ void nnr__program_close(nnr_program *p)
 		return;
 	nnr__program_unbind(p);
 	for (int i = 0; i < p->ins + p->outs; i++) {
-		nnr__step *st = step_at(p, i);
+		nnr__step *st = nnr__program_step_at(p, i);
 		if (st->row && st->row->release && st->args)
 			st->row->release(st);
 	}
@@ -511,8 +506,8 @@ void nnr__program_close(nnr_program *p)
 nnr__step *nnr__program_step(const nnr_program *p, const char *row)
 {
 	for (int i = 0; i < p->ins + p->outs; i++)
-		if (strcmp(step_at(p, i)->row->name, row) == 0)
-			return step_at(p, i);
+		if (strcmp(nnr__program_step_at(p, i)->row->name, row) == 0)
+			return nnr__program_step_at(p, i);
 	return NULL;
 }
 

@@ -90,6 +90,10 @@ const char *nnr__kind_name(nnr__kind k);
 int nnr__program_file(const nnr_program *p, const nnr__step *s,
 		      const char *param, const char *rel, char **path,
 		      nnr_error *err);
+/* For a parameter `data` that is read later: that the file is there is said
+ * now.  NULL: none; an artifact has what was fitted on it instead. */
+int nnr__data_there(const nnr_program *p, const nnr__step *s, const char *rel,
+		    nnr_error *err);
 /* Its bytes, which join the program's hash while it is being read, and an
  * artifact of it; one of an artifact is read from there. */
 int nnr__program_file_read(nnr_program *p, const nnr__step *s,

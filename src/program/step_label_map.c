@@ -181,14 +181,7 @@ static int check(nnr_program *p, nnr__step *s, nnr_error *err)
 /* That the data is there is said now; an artifact has the fit instead. */
 static int load(nnr_program *p, nnr__step *s, nnr_error *err)
 {
-	const args *a = s->args;
-	char *path = NULL;
-	int rc = 0;
-
-	if (a->data && !p->artifact)
-		rc = nnr__program_file(p, s, "data", a->data, &path, err);
-	free(path);
-	return rc;
+	return nnr__data_there(p, s, ((args *)s->args)->data, err);
 }
 
 /* ---- binding ---- */
